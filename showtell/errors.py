@@ -1,0 +1,24 @@
+"""The two kinds of failure that a person can mend, each one sentence long.
+
+Everything in showtell that goes wrong because of a file, a setting or a machine raises one of these; the command line prints
+the sentence without a traceback and leaves with the exception's `status`. Any other exception is a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """It could not be done (disk full, no network, a broken file): the sentence says what happened, to what, and what to do."""
+
+    status = 3
+
+
+class WrongUse(Problem):
+    """It was asked for wrongly (a flag, a setting, a file of another kind)."""
+
+    status = 2
+
+
+def missing_extra(what: str, extra: str) -> Problem:
+    """The sentence for something that an optional dependency brings: `what` ("Training") needs the extra `extra`."""
+    return Problem(f'{what} needs packages that are not installed: pip install ".[{extra}]" in showtell\'s folder.')

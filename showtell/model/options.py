@@ -1,0 +1,78 @@
+"""The shapes of encoder and decoder, and what of the encoder trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Grid = Literal["pooled", "dilated", "native"]
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The convolutional network that turns pixels into a grid of feature vectors."""
+
+    encoder: str = "resnet50"
+    """resnet18, 34, 50, 101, 152; tiny (for the built-in scenes); or timm:NAME for any timm backbone with feature maps."""
+    encoder_weights: str = "imagenet"
+    """imagenet (torchvision downloads them), none, or a .safetensors or .pt file."""
+    grid: Grid = "pooled"
+    """pooled: 14 x 14 from the native 7 x 7, every cell four times (costs nothing); dilated: a real 14 x 14; native: 7 x 7."""
+    encoder_dim: int | None = None
+    """Channels of the grid; a check only, since the encoder decides (2048 for resnet50)."""
+    stride_in_1x1: bool | None = None
+    """ResNets of the Caffe kind stride in the first 1x1 convolution; unset reads it from the weights' metadata."""
+    pixel_mean: tuple[float, float, float] | None = None
+    """Mean of red, green, blue in 0..1 that the encoder subtracts; unset reads the weights' metadata, else ImageNet's."""
+    pixel_std: tuple[float, float, float] | None = None
+    """Standard deviation of red, green, blue in 0..1 that the encoder divides by; unset as for the mean."""
+    unfrozen_groups: int = 1
+    """Layer groups of the encoder that train, counted from its output; 0 freezes it, a large number trains all."""
+    freeze_encoder: bool = False
+    """Train the decoder only, as with unfrozen_groups 0; the encoder's outputs are then computed once and cached."""
+
+    @property
+    def trained_groups(self) -> int:
+        """Layer groups that train, counted from the output."""
+        return 0 if self.freeze_encoder else self.unfrozen_groups
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.unfrozen_groups < 0:
+            found.append(f"unfrozen_groups is {self.unfrozen_groups}; it cannot be negative.")
+        if self.pixel_std is not None and min(self.pixel_std) <= 0:
+            found.append(f"pixel_std is {self.pixel_std}; each must be above 0.")
+        return found
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """The LSTM with additive attention that turns a grid into words."""
+
+    embed_size: int = 512
+    """Length of a word's vector."""
+    hidden_size: int = 512
+    """Length of the LSTM's hidden state."""
+    attention_dim: int = 512
+    """Length of the vectors in which cell and state are compared."""
+    dropout: float = 0.5
+    """Share of the hidden state dropped before the vocabulary layer, in training."""
+    embed_dropout: float = 0.0
+    """Share of each word vector dropped, in training."""
+    grid_dropout: float = 0.0
+    """Share of the grid's channels dropped, in training."""
+    deep_output: bool = False
+    """Words are scored from hidden state, context and last word together (Xu et al. 2015, equation 7) instead of the hidden state alone."""
+
+    def problems(self) -> list[str]:
+        found = [
+            f"{name} is {getattr(self, name)}; it must be at least 1."
+            for name in ("embed_size", "hidden_size", "attention_dim")
+            if getattr(self, name) < 1
+        ]
+        found += [
+            f"{name} is {getattr(self, name)}; it must lie from 0 up to, but not at, 1."
+            for name in ("dropout", "embed_dropout", "grid_dropout")
+            if not 0 <= getattr(self, name) < 1
+        ]
+        return found

@@ -1,0 +1,93 @@
+"""How a captioner is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The training run: where it lies, how long it lasts, how the weights move."""
+
+    output_dir: Path = Path("checkpoints")
+    """Folder of the run: log, settings, best_model.pt and last_model.pt."""
+    vocab: Path = Path("vocab.pkl")
+    """Vocabulary file; built from the training captions if it is not there."""
+    resume: bool = False
+    """Go on with the run in output_dir, exactly where its last checkpoint stands."""
+    overwrite: bool = False
+    """Start anew in a folder that holds another run (its checkpoints are replaced)."""
+    epochs: int = 50
+    """Passes over the training pictures at most; early stopping may end it sooner."""
+    batch_size: int = 32
+    """Pictures in a batch, each with all its captions."""
+    accumulate: int = 1
+    """Batches whose gradients are added up before a step."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """The optimiser; adamw decays weights by weight_decay apart from the gradient."""
+    learning_rate: float = 4e-4
+    """Learning rate of the decoder."""
+    encoder_learning_rate: float = 1e-4
+    """Learning rate of the encoder's unfrozen groups."""
+    weight_decay: float = 0.0
+    """Weight decay of matrices (biases, norms and embeddings are spared)."""
+    schedule: Literal["constant", "plateau", "cosine"] = "constant"
+    """constant; plateau: a fifth of the rate after two epochs without a better score; cosine: down to zero at the last epoch."""
+    warmup: int = 0
+    """Steps over which the rate rises from zero at the start."""
+    grad_clip: float = 5.0
+    """Largest norm of all gradients together; 0 does not clip."""
+    label_smoothing: float = 0.0
+    """Share of the probability that the loss spreads over all words."""
+    attention_lambda: float = 1.0
+    """Weight of the doubly stochastic regularisation (Xu et al. 2015, equation 14)."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, which is then validated and saved, 0.999 for instance; 0 is off."""
+    early_stop_patience: int = 5
+    """Epochs without a better validation loss after which training stops."""
+    min_delta: float = 0.001
+    """A validation loss counts as better if it is lower by this much."""
+    cache_features: bool = True
+    """With a frozen encoder: compute its outputs once, without augmentation, and keep them in the cache folder."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints inside an epoch; one is written at every epoch's end as well."""
+    max_steps: int = 0
+    """Stop after this many optimiser steps; 0 means no limit."""
+    device: Device = "auto"
+    """Where to compute: auto takes cuda, then mps, then cpu."""
+    precision: Precision = "auto"
+    """auto takes bf16 where the processor has instructions for it, else float32."""
+    seed: int = 0
+    """Seed of everything random: weights, order, augmentation, dropout."""
+    quiet: bool = False
+    """Print errors only."""
+
+    def problems(self) -> list[str]:
+        found = [
+            f"{name} is {getattr(self, name)}; it must be at least 1."
+            for name in ("epochs", "batch_size", "accumulate", "early_stop_patience")
+            if getattr(self, name) < 1
+        ]
+        found += [
+            f"{name} is {getattr(self, name)}; it cannot be negative."
+            for name in (
+                "encoder_learning_rate", "weight_decay", "warmup", "grad_clip", "attention_lambda", "min_delta", "max_steps",
+                "checkpoint_minutes",
+            )
+            if getattr(self, name) < 0
+        ]  # fmt: skip
+        if self.learning_rate <= 0:
+            found.append(f"learning_rate is {self.learning_rate}; it must be above 0.")
+        found += [
+            f"{name} is {getattr(self, name)}; it must lie from 0 up to, but not at, 1."
+            for name in ("label_smoothing", "ema")
+            if not 0 <= getattr(self, name) < 1
+        ]
+        if self.resume and self.overwrite:
+            found.append("resume and overwrite exclude each other: go on with the run, or start it anew.")
+        return found

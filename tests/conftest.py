@@ -1,0 +1,25 @@
+"""What all tests share: the folder of real data, and a cache folder that is nobody's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real captions, pictures and weights; they are not part of the project, so users' test runs skip what needs them."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the real data (a folder `shared` beside the project) are not here")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has its own cache folder, so that none reads what another or the user left there."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SHOWTELL_CACHE", str(folder))
+    return folder
