@@ -8,17 +8,18 @@ from typing import Literal
 Fit = Literal["stretch", "crop", "pad"]
 
 LEFT_RIGHT_WORDS = (
-    # English, German (with its endings), Chinese, Arabic (with and without the article)
+    # English, German (with its endings), Chinese, Arabic (with and without the article, "to the", "his", "her")
     *("left", "right", "leftmost", "rightmost", "left-hand", "right-hand", "lefthand", "righthand"),
     *("links", "rechts", "linke", "linken", "linker", "linkes", "linkem", "rechte", "rechten", "rechter", "rechtes", "rechtem"),
     *("左", "右"),
     *("يسار", "يمين", "اليسار", "اليمين", "يسارا", "يمينا", "اليسرى", "اليمنى", "الأيسر", "الأيمن"),
+    *("لليسار", "لليمين", "يساره", "يمينه", "يسارها", "يمينها", "يسرى", "يمنى", "أيسر", "أيمن"),
 )
 
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """The one path from a file to pixels, the same in training, validation, inference and export; it travels in the model file."""
+    """The one path from a file to pixels, the same in training, validation, inference and export; travels in the model file."""
 
     picture_size: int = 224
     """Side of the square, in pixels, that the encoder sees."""
