@@ -9,8 +9,10 @@ import io
 import os
 import re
 import stat
+import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -68,7 +70,7 @@ def open_picture(source: Source, options: PictureOptions | None = None, *, name:
             or a HEIC file without the extra `heif`.
     """
     options = options or PictureOptions()
-    with _opened(source, name) as (file, called):
+    with _opened(source, name) as (file, called), _pillow_silent():
         try:
             picture = source if isinstance(source, Image.Image) else _recognised(file, called)
             _check_size(picture.size, options.max_pixels, called)
@@ -120,6 +122,31 @@ def printable(name: object) -> str:
 
 
 # -- reading
+
+_silent = threading.Lock(), ExitStack()
+_silent_opens = 0
+
+
+@contextmanager
+def _pillow_silent() -> Iterator[None]:
+    """Pillow's warnings (odd EXIF, ...) are not for a user's screen.
+
+    The filters of warnings are one list for all threads: the first one in sets ours, and the last one out takes it away.
+    """
+    global _silent_opens
+    lock, filters = _silent
+    with lock:
+        if _silent_opens == 0:
+            filters.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module="PIL")
+        _silent_opens += 1
+    try:
+        yield
+    finally:
+        with lock:
+            _silent_opens -= 1
+            if _silent_opens == 0:
+                filters.close()
 
 
 @contextmanager
