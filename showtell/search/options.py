@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import Literal, get_args
 
 Method = Literal["beam", "greedy", "sample"]
 
@@ -47,10 +48,14 @@ class SearchOptions:
         ]  # fmt: skip
         if self.min_length > self.max_length:
             found.append(f"min_length is {self.min_length}, above max_length {self.max_length}.")
-        if self.temperature <= 0:
-            found.append(f"temperature is {self.temperature}; it must be above 0.")
+        if not -10 <= self.length_penalty <= 10:
+            found.append(f"length_penalty is {self.length_penalty}; it must lie between -10 and 10, most often 0 to 1.")
+        if not 0 < self.temperature < inf:
+            found.append(f"temperature is {self.temperature}; it must be above 0 and finite.")
         if not 0 < self.top_p <= 1:
             found.append(f"top_p is {self.top_p}; it must lie above 0 and at most at 1.")
+        if self.search not in get_args(Method):
+            found.append(f"search is {self.search!r}; it must be one of {', '.join(get_args(Method))}.")
         if self.search == "beam" and self.n_best > self.beam_size:
             found.append(f"n_best is {self.n_best}, more than the {self.beam_size} beams: raise beam_size.")
         if self.search == "greedy" and self.n_best > 1:
