@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from showtell.data.scenes.layout import Layout, Tape, Thing, distances, tape_dis
 from showtell.data.scenes.scene import COLOURS
 from showtell.data.scenes.shapes import Field
 
-Picture = NDArray[np.float32]
+Picture = NDArray[np.floating[Any]]
 """Rows x columns x 3, light from 0 to 255, while it is being drawn."""
 
 GROUNDS = (
@@ -30,7 +32,8 @@ def draw(layout: Layout, dice: Dice, side: int) -> NDArray[np.uint8]:
         _draw_tape(picture, layout.tape, dice)
     _light(picture, dice)
     _noise(picture, dice)
-    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _background(dice: Dice, side: int) -> Picture:
@@ -75,9 +78,7 @@ def _texture(kind: str, dice: Dice, side: int) -> Field:
 def _draw_thing(picture: Picture, thing: Thing, dice: Dice) -> None:
     side = len(picture)
     blur = side * 0.028
-    rows, columns, x, y, distance = distances(
-        thing.x, thing.y, thing.turn, thing.radius, thing.shape, side, thing.radius * 1.3 + 0.06
-    )
+    rows, columns, x, y, distance = distances(thing, side, thing.radius * 1.3 + 0.06)
     _shade(picture, rows, columns, distance, blur, 0.5)
     bevel = thing.radius * side * 0.3
     slope = np.clip(1 + distance / bevel, 0, 1)  # 0 on the plateau, 1 at the edge
@@ -147,11 +148,11 @@ def _clouds(dice: Dice, side: int, cells: int) -> Field:
 
 def _wave(phase: Field) -> Field:
     """A smooth wave from 0 to 1 and back over each whole number of the phase."""
-    share = np.abs(phase - np.floor(phase) - 0.5) * 2
+    share: Field = np.abs(phase - np.floor(phase) - 0.5) * 2
     return share * share * (3 - 2 * share)
 
 
 def _step(value: Field, edge: float, width: float) -> Field:
     """From 0 below the edge to 1 above it, over `width`."""
-    share = np.clip((value - edge) / width + 0.5, 0, 1)
+    share: Field = np.clip((value - edge) / width + 0.5, 0, 1)
     return share * share * (3 - 2 * share)
