@@ -56,8 +56,8 @@ def search(
     - Every caption has a word, and at least `min_length` unless no word is left that may be said; then, and at `max_length`, it
       is completed as it stands. After the last word that fits, the model is asked once more whether it ends there.
     - Beam search keeps the `n_best` best captions that ended, ranked by log-probability / length ** length_penalty, where <end>
-      counts as a word, and goes on with a picture until none of its beams can become better than the last of them. What it finds
-      is exact, the best of all captions there are, where no beam was ever dropped: beam_size >= V ** (max_length + 1).
+      counts as a word, and goes on with a picture until none of its beams can become better than the last of them. With W words
+      that may be said, beam_size >= W ** max_length * (W + 1) drops nothing and finds the best of all captions there are.
     - Greedy search finds what beam search with one beam finds if length_penalty <= 0; above 0 that may go on beyond the first
       <end>, for a longer caption with a higher mean.
     - A batch gives what its pictures give one by one, and sampling too where those share one `random`.
