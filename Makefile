@@ -1,0 +1,35 @@
+# make demo   draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
+# make test   runs the tests
+# make lint   checks style and types
+# make clean  removes the virtual environment and what the tools left; models and data stay
+#
+# Each makes the virtual environment first if it is not there. Another Python: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := recipes/demo.py
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/python $(DEMO)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("showtell needs Python 3.11 or later, and $(PYTHON) is older: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install --upgrade -e ".[train,dev]"
+	@touch $@

@@ -1,0 +1,176 @@
+"""`showtell COMMAND ...`: finds the command, hands each room its options, and turns what goes wrong into a sentence.
+
+Nothing heavy is imported before a command needs it, so that `showtell --help` answers at once and without torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from showtell import __version__
+from showtell.errors import Problem, WrongUse, missing_extra
+
+INTERRUPTED = 130
+TRAIN_PACKAGES = ("torch", "torchvision", "accelerate", "safetensors", "tensorboard")
+
+
+class Call(NamedTuple):
+    """How a command was called."""
+
+    arguments: list[str]
+    """What follows the command."""
+    prog: str
+    """How the user named it: `showtell train`, or `train.py`."""
+    config: object | None
+    """The class `Config` that a root script handed over."""
+
+
+class Command(NamedTuple):
+    """A command of `showtell`."""
+
+    line: str
+    """What it does, for `showtell --help`."""
+    run: Callable[[Call], int]
+    """Does it, and gives the exit status."""
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+
+def _train(call: Call) -> int:
+    from showtell.settings import TrainSettings, fill, plain
+
+    settings = fill(TrainSettings(), call.arguments, prog=call.prog, config=call.config)
+    from showtell.training.run import train
+
+    train(
+        data=settings.data,
+        vocabulary=settings.vocabulary,
+        pictures=settings.pictures,
+        augmentation=settings.augment,
+        encoder=settings.encoder,
+        decoder=settings.decoder,
+        options=settings.training,
+        settings=plain(settings),
+    )
+    return 0
+
+
+def _caption(call: Call) -> int:
+    from showtell.settings import CaptionSettings, TrainSettings, fill
+
+    settings = fill(CaptionSettings(), call.arguments, prog=call.prog, config=call.config)
+    options = settings.captioning
+    if options.model is None:
+        trained = Path(getattr(call.config, "CHECKPOINT_DIR", TrainSettings().training.output_dir)) / "best_model.pt"
+        if not trained.is_file():
+            raise WrongUse(f"No model: {trained} is not there; train one (showtell train), or name one with --model.")
+        options = replace(options, model=trained)
+    from showtell.captioning.run import caption_pictures
+
+    return caption_pictures(options, settings.search)
+
+
+def _scenes(call: Call) -> int:
+    from showtell.data.scenes import ScenesOptions, write_scenes
+    from showtell.settings import fill, tree_of
+
+    options = fill(tree_of(COMMANDS["data scenes"].line, scenes=ScenesOptions()), call.arguments, prog=call.prog).scenes
+    folder = write_scenes(options)
+    if not options.quiet:
+        print(f"The scenes are in {folder}. Train on them: showtell train --data {folder} --encoder tiny --encoder_weights none")
+    return 0
+
+
+COMMANDS = {
+    "train": Command("Train a captioner on captioned pictures.", _train),
+    "caption": Command("Caption pictures, and show where the model looked for every word.", _caption),
+    "data scenes": Command("Draw the built-in captioned set, to try everything on.", _scenes),
+}
+
+
+# ------------------------------------------------------------------------------------------------------------- the front
+
+
+def main(arguments: Sequence[str] | None = None, config: object | None = None) -> int:
+    """Runs a command and gives the exit status: 0 done, 1 some inputs skipped, 2 wrong use, 3 not possible, 130 interrupted.
+
+    Args:
+        arguments: the command and what follows it; by default the command line's.
+        config: the class `Config` of an editable `config.py`, for the root scripts.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that lacks a caption's letters shows ? and goes on
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(words, config)
+        sys.stdout.flush()
+        return status
+    except Problem as problem:
+        return _complain(str(problem), problem.status)
+    except KeyboardInterrupt:
+        return _complain("Interrupted.", INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAIN_PACKAGES:
+            raise
+        return _complain(str(missing_extra(f"showtell {words[0]}", "train")), Problem.status)
+    except BrokenPipeError:  # whoever read our output has left, `head` for instance: nobody to talk to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Problem.status
+    except OSError as error:
+        what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        return _complain(f"{what}: {error.filename}." if error.filename else f"{what}.", Problem.status)
+
+
+def _complain(sentence: str, status: int) -> int:
+    print(f"showtell: {sentence}", file=sys.stderr)
+    return status
+
+
+def _run(words: list[str], config: object | None) -> int:
+    if "--version" in words:
+        print(f"showtell {__version__}")
+        return 0
+    for length in (2, 1):  # `data scenes` is two words long
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            prog = f"showtell {name}" if config is None else Path(sys.argv[0]).name
+            return COMMANDS[name].run(Call(words[length:], prog, config))
+    group = f"{words[0]} " if words and any(name.startswith(f"{words[0]} ") for name in COMMANDS) else ""
+    asked = words[1 if group else 0 :]
+    if not asked or asked[0] in ("-h", "--help"):
+        print(_help(group))
+        return 0 if asked else WrongUse.status
+    raise WrongUse(f"There is no command {' '.join(words[:2]) if group else words[0]}{_nearest(words)}; see showtell --help.")
+
+
+def _nearest(words: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(words[0], COMMANDS, n=1) or difflib.get_close_matches(" ".join(words[:2]), COMMANDS, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _help(group: str) -> str:
+    """The commands whose names begin with `group`."""
+    shown = {name: command.line for name, command in COMMANDS.items() if name.startswith(group)}
+    width = max(map(len, shown))
+    return "\n".join(
+        [
+            f"usage: showtell {group}COMMAND [OPTIONS]",
+            "",
+            "A picture goes in; a sentence comes out, and for every word a map of where the model looked.",
+            "",
+            *(f"  {name:{width}}  {line}" for name, line in shown.items()),
+            "",
+            "showtell COMMAND --help explains every setting of a command; showtell --version tells the version.",
+        ]
+    )
