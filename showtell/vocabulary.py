@@ -16,7 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -99,7 +99,13 @@ def tokenise(text: str, tokenizer: Tokenizer = "word") -> list[str]:
     ("dog's" is `dog 's`). With "character", each Chinese or Japanese character is one token, and all else is as with "word".
     A special token never comes out: `<` and `>` are punctuation.
     """
-    text = unicodedata.normalize("NFC", text.lower()).translate(_CHARACTERS)
+    return [token for chunk in text.lower().split() for token in _pieces(chunk, tokenizer)]
+
+
+@lru_cache(maxsize=2**15)
+def _pieces(chunk: str, tokenizer: Tokenizer) -> list[str]:
+    """The tokens of what stands between two spaces; remembered, since captions say the same words again and again."""
+    text = unicodedata.normalize("NFC", chunk).translate(_CHARACTERS)
     if tokenizer == "character":
         text = _CHARACTER.sub(r" \g<0> ", text)
     if "'" in text:
@@ -266,9 +272,13 @@ def build_vocabulary(captions: Iterable[str], options: VocabularyOptions) -> Voc
         WrongUse: there are no captions, or no word is frequent enough.
     """
     captions = list(captions)
-    frequency: Counter[str] = Counter()
+    chunks: Counter[str] = Counter()
     for caption in captions:
-        frequency.update(tokenise(caption, options.tokenizer))
+        chunks.update(caption.lower().split())
+    frequency: Counter[str] = Counter()
+    for chunk, count in chunks.items():  # far fewer than words, and each is taken apart once
+        for word in _pieces(chunk, options.tokenizer):
+            frequency[word] += count
     frequent = [word for word, count in frequency.items() if count >= options.min_frequency]
     if not frequent:
         raise WrongUse(

@@ -1,0 +1,244 @@
+"""The captions in a file, whatever its format: one row a picture, before anybody knows where the pictures lie.
+
+Formats, and where each comes from:
+
+- `coco`: MS COCO's caption annotations (https://cocodataset.org/#format-data): `images` with `id` and `file_name`, and
+  `annotations` with `image_id` and `caption`.
+- `karpathy`: the split files that Andrej Karpathy published with *Deep Visual-Semantic Alignments* (2015), `dataset_coco.json`,
+  `dataset_flickr8k.json`, `dataset_flickr30k.json`: `images` with `filename`, `imgid`, `split` and `sentences`, each with `raw`;
+  for COCO also `filepath` and `cocoid`.
+- `table`: CSV or TSV with a header, or divided by `;` or `|` (Flickr30k's `results.csv`); without a header, the file name comes
+  first and the caption last (Flickr8k's `Flickr8k.token.txt`).
+- `jsonl`: a JSON object a line (or a list of objects) with a file name and a caption or a list of them (Hugging Face's
+  `metadata.jsonl`; the columns are settings).
+- `folder`: a `.txt` beside each picture, a caption a line.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from showtell.data.options import DataOptions, Format
+from showtell.errors import Problem, WrongUse
+from showtell.pictures import PICTURE_SUFFIXES, list_pictures
+
+Row = tuple[int | str, str, str | None, tuple[str, ...]]
+"""Picture id, file name as the annotations give it, split (where they tell), captions (without empty ones)."""
+
+_HEAD = 2**16
+"""Bytes in which a format shows itself."""
+
+
+def read_rows(path: Path, options: DataOptions) -> list[Row]:
+    """The captions in the file or folder, in its order; a picture without captions has an empty tuple.
+
+    Raises:
+        WrongUse: a table or JSONL lacks the columns that the options name; the format cannot be recognised.
+        Problem: the file is broken, or laid out otherwise than its format is.
+    """
+    kind = recognise(path) if options.format == "auto" else options.format
+    try:
+        rows = list(_folder(path, options) if kind == "folder" else _READERS[kind](_text(path), path, options))
+        if not {type(i) for i, _, _, _ in rows} <= {int, str} or not {type(file) for _, file, _, _ in rows} <= {str}:
+            raise TypeError
+        return rows
+    except json.JSONDecodeError as error:
+        raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); fetch or write it again.") from error
+    except UnicodeDecodeError as error:
+        raise Problem(f"{path} is not text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        lacks = f"something lacks {error}" if isinstance(error, KeyError) else "something in it is of another type"
+        raise Problem(f"{path} is not laid out as {kind} captions are: {lacks}; mend it, or name another format.") from error
+
+
+def recognise(path: Path) -> Format:
+    """The format of a file of captions, by its content alone.
+
+    Raises:
+        WrongUse: it is JSON of some other kind.
+        Problem: the file cannot be read.
+    """
+    if path.is_dir():
+        return "folder"
+    head = _read(path, _HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not head.startswith((b"{", b"[")):
+        return "table"
+    if head.startswith(b"["):
+        return "jsonl"
+    try:
+        first_line = json.loads(head.split(b"\n", 1)[0])
+        if not {"images", "annotations"} & set(first_line):
+            return "jsonl"
+    except (ValueError, RecursionError):
+        pass  # an object of many lines, or of one very long line
+    if b'"sentences"' in head:
+        return "karpathy"
+    if b'"images"' in head or b'"annotations"' in head:
+        return "coco"
+    raise WrongUse(f"{path} holds JSON, but no captions of a known format; name its format, or write it as COCO does.")
+
+
+def _read(path: Path, size: int = -1) -> bytes:
+    """The file's bytes, decompressed where it is gzip."""
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            return file.read(size)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise Problem(f"{path} is damaged ({error}); fetch it again.") from error
+    except OSError as error:
+        raise Problem(f"{path} cannot be read ({error.strerror}); see that it is there and that you may read it.") from error
+
+
+def _text(path: Path) -> str:
+    return _read(path).decode("utf-8-sig")
+
+
+# ---------------------------------------------------------------------------------------------------------------- JSON
+
+
+def _coco(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
+    document = json.loads(text)
+    captions: dict[int | str, list[str]] = defaultdict(list)
+    for annotation in document["annotations"]:
+        captions[annotation["image_id"]].append(annotation["caption"])
+    for image in document["images"]:
+        yield image["id"], image["file_name"], None, _clean(captions[image["id"]])
+
+
+def _karpathy(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
+    for number, image in enumerate(json.loads(text)["images"]):
+        name = "/".join(filter(None, (image.get("filepath"), image["filename"])))
+        image_id = image.get("cocoid", image.get("imgid", number))
+        captions = (sentence["raw"] if "raw" in sentence else " ".join(sentence["tokens"]) for sentence in image["sentences"])
+        yield image_id, name, image.get("split"), _clean(captions)
+
+
+def _clean(captions: Iterable[str]) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, captions)))
+
+
+# ----------------------------------------------------------------------------------- a caption or a few, line by line
+
+
+def _jsonl(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
+    return _grouped(_json_lines(text, path, options), path)
+
+
+def _json_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[str, str | None, Iterable[str]]]:
+    if text.lstrip().startswith("["):
+        objects = json.loads(text)
+    else:
+        objects = (json.loads(line) for line in text.split("\n") if line.strip())
+    for value in objects:
+        columns = list(value.keys())
+        captions = value[_column("caption_column", options.caption_column, columns, path)]
+        file = value[_column("image_column", options.image_column, columns, path)]
+        yield file, value.get("split"), [captions] if isinstance(captions, str) else captions
+
+
+def _table(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
+    return _grouped(_table_lines(text, path, options), path)
+
+
+def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[str, str | None, Iterable[str]]]:
+    first_line = text.lstrip().split("\n", 1)[0]
+    wanted = {options.image_column.lower(), options.caption_column.lower()}
+    delimiter = max("\t,;|", key=lambda d: (len(wanted & set(_cells(first_line, d))), first_line.count(d)))
+    quoting: Literal[0, 3] = (
+        csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
+    )  # Flickr30k's table has lone quotation marks
+    lines = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter, quoting=quoting)
+
+    columns = _cells(first_line, delimiter)
+    split_at: int | None = None
+    if headless := Path(_file_name(columns[0])).suffix.lower() in PICTURE_SUFFIXES:
+        image_at, caption_at = 0, len(columns) - 1
+    else:
+        image_at = columns.index(_column("image_column", options.image_column, columns, path))
+        caption_at = columns.index(_column("caption_column", options.caption_column, columns, path))
+        split_at = columns.index("split") if "split" in columns else None
+
+    try:
+        for cells in lines:
+            if not any(cells) or (lines.line_num == 1 and not headless):
+                continue
+            if len(cells) < len(columns):
+                raise Problem(
+                    f"Line {lines.line_num} of {path} has {len(cells)} columns where the first line has {len(columns)}; mend it."
+                )
+            if caption_at == len(columns) - 1:  # a caption with commas that nobody quoted
+                cells[caption_at:] = [delimiter.join(cells[caption_at:])]
+            yield (
+                _file_name(cells[image_at].strip()),
+                cells[split_at].strip() if split_at is not None else None,
+                [cells[caption_at]],
+            )
+    except csv.Error as error:
+        raise Problem(f"Line {lines.line_num} of {path} cannot be read as a table ({error}); mend it.") from error
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The header's names; case and spaces do not count."""
+    return [cell.strip(' "\r').lower() for cell in line.split(delimiter)]
+
+
+def _file_name(cell: str) -> str:
+    """Flickr's lists number the captions: `photo.jpg#3`."""
+    return re.sub(r"#\d+$", "", cell)
+
+
+def _column(setting: str, asked: str, columns: list[str], path: Path) -> str:
+    """`asked` as the file spells it."""
+    for column in columns:
+        if column.lower() == asked.lower():
+            return column
+    nearest = get_close_matches(asked, columns, n=1, cutoff=0.0)
+    advice = f"; set {setting} to {nearest[0]}, say" if nearest else ""
+    raise WrongUse(f"{path} has no column {asked} (it has {', '.join(columns)}){advice}.")
+
+
+def _grouped(lines: Iterable[tuple[str, str | None, Iterable[str]]], path: Path) -> Iterator[Row]:
+    """One row a picture, in the order in which the pictures first appear."""
+    captions: dict[str, list[str]] = defaultdict(list)
+    splits: dict[str, str | None] = {}
+    for file, split, texts in lines:
+        captions[file].extend(texts)
+        if splits.setdefault(file, split or None) != (split or None):
+            raise Problem(f"{path} puts the picture {file} into two splits ({splits[file]}, {split}); give it one.")
+    for file, texts in captions.items():
+        yield file, file, splits[file], _clean(texts)
+
+
+# -------------------------------------------------------------------------------------------------------------- folder
+
+
+def _folder(folder: Path, options: DataOptions) -> Iterator[Row]:
+    splits = {options.train_split, options.val_split, "train", "val", "test"}
+    for picture in list_pictures(folder):
+        text = picture.with_suffix(".txt")
+        name = picture.relative_to(folder).as_posix()
+        top = name.split("/", 1)[0]
+        captions = _clean(_text(text).splitlines()) if text.is_file() else ()
+        yield name, name, top if top in splits and "/" in name else None, captions
+
+
+_READERS: dict[str, Callable[[str, Path, DataOptions], Iterator[Row]]] = {
+    "coco": _coco,
+    "karpathy": _karpathy,
+    "table": _table,
+    "jsonl": _jsonl,
+}
+
+__all__ = ["Row", "read_rows", "recognise"]

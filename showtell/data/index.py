@@ -1,0 +1,79 @@
+"""Large annotations, read once: their rows as flat columns in the cache folder, some three times faster than JSON.
+
+An index is one UTF-8 text: a first line that says which file it was made from (path, size, time, how it was read) and a
+checksum; then five columns (ids, files, splits, captions per picture, captions). It holds text only, is written whole, and is
+made anew when the file changes or the index is not what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from showtell.data.formats import Row
+from showtell.files import cache_folder, written_whole
+
+VERSION = 1
+SMALLEST = 2**20
+"""Bytes below which a file of captions is read itself."""
+
+_COLUMN, _CELL = "\x1e", "\x1f"  # Unicode's own separators of records and units
+
+
+def indexed(path: Path, read_as: Sequence[str], read: Callable[[], list[Row]]) -> list[Row]:
+    """The rows of the file `path`: from its index where that is fresh, else from `read()`, leaving an index behind.
+
+    `read_as` are the settings that the rows depend on. A cache folder that cannot be written costs time, nothing else.
+    """
+    state = path.stat()
+    if path.is_dir() or state.st_size < SMALLEST:
+        return read()
+    source = [VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, *read_as]
+    name = hashlib.sha256(json.dumps([source[1], *read_as]).encode()).hexdigest()[:32]
+    index = cache_folder() / "indexes" / f"{name}.txt"
+    rows = _load(index, source)
+    if rows is None:
+        rows = read()
+        _save(rows, index, source)
+    return rows
+
+
+def _save(rows: list[Row], index: Path, source: list[object]) -> None:
+    if not rows:
+        return
+    ids, files, splits, captions = zip(*rows, strict=True)
+    columns = (
+        [str(i) if isinstance(i, int) else f'"{i}' for i in ids],
+        files,
+        [split or "" for split in splits],
+        [str(len(texts)) for texts in captions],
+        [caption for texts in captions for caption in texts],
+    )
+    if any(_COLUMN in cell or _CELL in cell for column in columns for cell in column):
+        return  # a file with such characters is read anew every time
+    body = _COLUMN.join(map(_CELL.join, columns)).encode("utf-8", "surrogatepass")
+    try:
+        with written_whole(index) as file:
+            file.write(json.dumps([*source, zlib.crc32(body)]).encode() + b"\n" + body)
+    except OSError:
+        pass  # no room or no right to write: the index is a convenience
+
+
+def _load(index: Path, source: list[object]) -> list[Row] | None:
+    try:
+        head, _, body = index.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if head != json.dumps([*source, zlib.crc32(body)]).encode():
+        return None
+    columns = body.decode("utf-8", "surrogatepass").split(_COLUMN)
+    ids, files, splits, counts, captions = (column.split(_CELL) for column in columns)
+    ends = list(accumulate(map(int, counts)))
+    return [
+        (int(i) if i[0] != '"' else i[1:], file, split or None, tuple(captions[end - int(count) : end]))
+        for i, file, split, count, end in zip(ids, files, splits, counts, ends, strict=True)
+    ]

@@ -1,0 +1,136 @@
+"""Which pictures to train on and which to validate on: as the file says, by a list, or a seeded share."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from showtell.data.options import DataOptions
+from showtell.data.records import Record
+from showtell.errors import Problem, WrongUse
+
+_OTHER_NAMES_FOR_VAL = {"valid", "validation", "dev"}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The two sets of pictures that training needs; no picture is in both."""
+
+    train: list[Record]
+    val: list[Record]
+
+
+def split_records(records: list[Record], options: DataOptions, seed: int) -> Splits:
+    """Divide the pictures as their records say; where no split is for validation, the seed chooses `val_fraction` of them.
+
+    Raises:
+        WrongUse: there is no split of the asked name, or there are too few pictures to divide.
+    """
+    named = split_names(records)
+    pool = split(records, options.train_split) if named else records
+    if options.val_split in named:
+        return Splits(pool, split(records, options.val_split))
+    asked_for = options.val_split != DataOptions.val_split
+    if named and (asked_for or _OTHER_NAMES_FOR_VAL & set(named)):
+        raise _no_split(options.val_split, named, "val_split")
+    return _by_share(pool, options.val_fraction, seed)
+
+
+def split(records: list[Record], name: str) -> list[Record]:
+    """The pictures of one split. Karpathy's `restval` (COCO's validation pictures that he left for training) is part of `train`.
+
+    Raises:
+        WrongUse: there is no such split; the sentence names those that are there.
+    """
+    wanted = {name, "restval"} if name == "train" else {name}
+    found = [record for record in records if record.split in wanted]
+    if not found:
+        raise _no_split(name, split_names(records), "train_split" if name == "train" else "the split")
+    return found
+
+
+def split_names(records: Iterable[Record]) -> list[str]:
+    """The names of the splits, as they first appear."""
+    return [name for name in dict.fromkeys(record.split for record in records) if name is not None]
+
+
+def _no_split(name: str, named: list[str], setting: str) -> WrongUse:
+    if not named:
+        return WrongUse(f"The data are not divided into splits, so that there is no {name}; give them splits by --split_list.")
+    nearest = get_close_matches(name, named, n=1, cutoff=0.0)[0]
+    return WrongUse(f"The data have no split {name} (they have {', '.join(named)}); set {setting} to {nearest}, say.")
+
+
+def _by_share(records: list[Record], fraction: float, seed: int) -> Splits:
+    """A picture's lot depends on the seed and its id alone, so that neither order nor Python's version matters."""
+    if len(records) < 2:
+        raise WrongUse(f"The data have {len(records)} picture(s) to train on, and validation needs some of them; add pictures.")
+    number = min(max(1, round(fraction * len(records))), len(records) - 1)
+    lots = sorted(records, key=lambda record: hashlib.sha256(f"{seed} {record.image_id}".encode()).digest())
+    chosen = {record.image_id for record in lots[:number]}
+    return Splits(
+        [record for record in records if record.image_id not in chosen],
+        [record for record in records if record.image_id in chosen],
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- split list
+
+
+def assign_splits(records: list[Record], split_list: Path) -> list[Record]:
+    """The records with the splits of a list in place of their own; a picture that is not on the list has none.
+
+    The list is JSON, `.gz` too: {"train": [...], "val": [...], ...} with ids, file names, or file names without suffix, or
+    Karpathy's own file (`dataset_coco.json`), of which only ids, names and splits count.
+
+    Raises:
+        WrongUse: the list is not there or not a list, puts a picture into two splits, or names none of the pictures.
+    """
+    by_name: dict[str, str] = {}
+    for name, split_name in _listed(split_list):
+        if by_name.setdefault(name, split_name) != split_name:
+            raise WrongUse(f"{split_list} puts {name} into two splits ({by_name[name]}, {split_name}); give it one.")
+    assigned = [replace(record, split=_lookup(record, by_name)) for record in records]
+    if not any(record.split for record in assigned):
+        raise WrongUse(f"{split_list} names none of the {len(records)} pictures; name the list that belongs to these data.")
+    return assigned
+
+
+def _lookup(record: Record, by_name: dict[str, str]) -> str | None:
+    for name in (str(record.image_id), record.path.name, record.path.stem):
+        if name in by_name:
+            return by_name[name]
+    return None
+
+
+def _listed(path: Path) -> Iterator[tuple[str, str]]:
+    """Pairs of id or name, and split."""
+    document = _json(path)
+    try:
+        if isinstance(document.get("images"), list):
+            for image in document["images"]:
+                yield str(image.get("cocoid", image["filename"])), image["split"]
+        else:
+            for split_name, names in document.items():
+                if not isinstance(names, list):
+                    raise TypeError
+                yield from ((str(name), split_name) for name in names)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise WrongUse(f'{path} is no split list; write it as {{"train": [ids or file names], "val": [...]}}.') from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+        return json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    except OSError as error:
+        raise WrongUse(f"The split list {path} cannot be read ({error.strerror or error}); name another.") from error
+    except (ValueError, EOFError, RecursionError, zlib.error) as error:
+        raise Problem(f"The split list {path} is broken JSON ({error}); write or fetch it again.") from error
