@@ -27,7 +27,6 @@ import yaml
 from showtell.captioning.options import CaptioningOptions
 from showtell.data.options import DataOptions
 from showtell.errors import WrongUse
-from showtell.files import written_whole
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.search.options import SearchOptions
@@ -323,7 +322,7 @@ def _expected(kind: Any) -> str:
 
 
 def plain(tree: Tree) -> dict[str, dict[str, Any]]:
-    """The settings as YAML and JSON hold them: room -> setting -> value, paths as text, tuples as lists."""
+    """Room -> setting -> value, as YAML holds it (paths as text, tuples as lists): saved with a run, `--config` repeats it."""
     return {
         room: {name: _plain(value) for name, value in vars(options).items() if name not in THIS_CALL_ONLY}
         for room, options in rooms(tree).items()
@@ -334,9 +333,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def save_settings(tree: Tree, path: Path) -> None:
-    """Writes the file that, given back by `--config`, repeats the run."""
-    with written_whole(path) as file:
-        file.write(yaml.safe_dump(plain(tree), sort_keys=False, allow_unicode=True, width=120).encode())
