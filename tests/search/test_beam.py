@@ -79,8 +79,8 @@ def test_fewer_of_the_best_are_the_first_of_more(seed: int, n_best: int, length_
 def test_length_penalty_by_hand() -> None:
     """P(a <end>) = .5 x .5; P(a a <end>) = .5 x .4 x .9: the shorter is likelier, the longer has the better mean."""
     table = np.full((1, 97, 5), -np.inf, dtype=np.float32)
-    a, end = 4, 2
-    start, after_a = 1, (1 * 31 + a) % 97
+    start, a, end = 1, 4, 2
+    after_a = (start * 31 + a) % 97
     after_aa = (after_a * 31 + a) % 97
     table[0, start, a] = np.log(0.5)
     table[0, after_a, [a, end]] = np.log([0.4, 0.5])
@@ -88,6 +88,19 @@ def test_length_penalty_by_hand() -> None:
     short, long = (a,), (a, a)
     found = {p: [c.words for c in find(table, SearchOptions(n_best=2, length_penalty=p))[0].candidates] for p in (0.0, 1.0)}
     assert found == {0.0: [short, long], 1.0: [long, short]}
+
+
+def test_hope_counts_the_longest_caption_and_its_end() -> None:
+    """The mean of `a <end>` is -1. What `a b` (-3.2) can become has a better one with two more words, not with one."""
+    table = np.full((1, 97, 7), -np.inf, dtype=np.float32)
+    start, a, b, c, end = 1, 4, 5, 6, 2
+    after_a = (start * 31 + a) % 97
+    after_b = (after_a * 31 + b) % 97
+    table[0, start, a] = -1
+    table[0, after_a, [end, b]] = [-1, -2.2]
+    table[0, after_b, c] = -0.01
+    table[0, (after_b * 31 + c) % 97, end] = -0.01
+    assert find(table, SearchOptions(max_length=3))[0].best.words == (a, b, c)
 
 
 def same_but_for_ties(
