@@ -78,20 +78,38 @@ def _caption(call: Call) -> int:
     return caption_pictures(options, settings.search)
 
 
-def _scenes(call: Call) -> int:
-    from showtell.data.scenes import ScenesOptions, write_scenes
+def _coco2014(call: Call) -> int:
+    from showtell.data.options import Coco2014Options
     from showtell.settings import fill, tree_of
 
-    options = fill(tree_of(COMMANDS["data scenes"].line, scenes=ScenesOptions()), call.arguments, prog=call.prog).scenes
+    tree = tree_of(COMMANDS["data coco2014"].line, coco2014=Coco2014Options())
+    options = fill(tree, call.arguments, prog=call.prog).coco2014
+    from showtell.data.coco2014 import download
+
+    download(options.data, options.base_url, quiet=options.quiet)
+    if not options.quiet:
+        print(f"COCO 2014 is in {options.data}: showtell train --data {options.data} trains on it.")
+    return 0
+
+
+def _scenes(call: Call) -> int:
+    from showtell.data.scenes.options import ScenesOptions
+    from showtell.settings import fill, tree_of
+
+    tree = tree_of(COMMANDS["data scenes"].line, scenes=ScenesOptions())
+    options = fill(tree, call.arguments, prog=call.prog).scenes
+    from showtell.data.scenes import write_scenes
+
     folder = write_scenes(options)
     if not options.quiet:
-        print(f"The scenes are in {folder}. Train on them: showtell train --data {folder} --encoder tiny --encoder_weights none")
+        print(f"The scenes are in {folder}: showtell train --data {folder} trains on them.")
     return 0
 
 
 COMMANDS = {
     "train": Command("Train a captioner on captioned pictures.", _train),
     "caption": Command("Caption pictures, and show where the model looked for every word.", _caption),
+    "data coco2014": Command("Download MS COCO 2014: 123,287 pictures with captions, some 20 GB.", _coco2014),
     "data scenes": Command("Draw the built-in captioned set, to try everything on.", _scenes),
 }
 

@@ -91,11 +91,23 @@ def test_floor_one_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["data", "--help"], ["--version"], ["train", "--help"], ["caption", "--help"]])
-def test_help_needs_neither_torch_nor_numpy(arguments: list[str]) -> None:
-    done = without({"torch", "torchvision", "numpy", "PIL"}, "from showtell.cli import main; sys.exit(main())", *arguments)
+@pytest.mark.parametrize(
+    "words", ["--version", "--help", "train --help", "caption --help", "data --help", "data coco2014 --help"]
+)
+def test_help_needs_neither_torch_nor_numpy(words: str) -> None:
+    done = without({"torch", "torchvision", "numpy", "PIL"}, "from showtell.cli import main; sys.exit(main())", *words.split())
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_built_in_set_needs_no_torch(tmp_path: Path) -> None:
+    counts = [word for split in ("train", "val", "test", "test_new") for word in (f"--{split}", "1")]
+    program = "from showtell.cli import main\nif __name__ == '__main__': sys.exit(main())"
+    done = without(
+        {"torch", "torchvision"}, program, "data", "scenes", "--data", str(tmp_path), "--workers", "1", "--quiet", *counts
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.rglob("*.png"))) == 4
 
 
 def test_training_without_torch_names_the_extra(tmp_path: Path) -> None:

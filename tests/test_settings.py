@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from showtell.data.options import Coco2014Options
+from showtell.data.scenes.options import ScenesOptions
 from showtell.errors import WrongUse
 from showtell.settings import TREES, CaptionSettings, TrainSettings, Tree, convert, fill, plain, rooms
 
@@ -279,7 +281,10 @@ def test_no_two_rooms_of_a_tree_share_a_setting(kind: type[Tree]) -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("options", {type(room): room for kind in TREES for room in rooms(kind()).values()}.values())
+OPTIONS = [*(room for kind in TREES for room in rooms(kind()).values()), ScenesOptions(), Coco2014Options()]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: type(options).__name__)
 def test_every_setting_is_explained_and_defaults_are_right(options: Any) -> None:
     body = ast.parse(inspect.getsource(type(options))).body[0].body  # type: ignore[attr-defined]
     for statement, following in zip(body, [*body[1:], None], strict=True):
