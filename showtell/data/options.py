@@ -30,7 +30,7 @@ class DataOptions:
     val_split: str = "val"
     """Name of the split to validate on."""
     split_list: Path | None = None
-    """JSON file {"train": [ids or file names], "val": [...]}, COCO's Karpathy split for instance; it overrides the file's own splits."""
+    """JSON file {"train": [ids or file names], "val": [...]}, COCO's Karpathy split say; it overrides the file's own splits."""
     val_fraction: float = 0.1
     """Where the data have no validation split: this share of the pictures, chosen by seed, never by caption."""
     workers: int = 2
@@ -43,3 +43,20 @@ class DataOptions:
         if self.workers < 0:
             found.append(f"workers is {self.workers}; it cannot be negative.")
         return found
+
+
+@dataclass(frozen=True)
+class Coco2014Options:
+    """The download of COCO 2014: pictures and captions to train and validate on."""
+
+    data: Path = Path("data/coco2014")
+    """Folder for train2014/, val2014/ and annotations/; it needs some 34 GB while downloading and 20 GB afterwards."""
+    base_url: str = "http://images.cocodataset.org"
+    """Where COCO is fetched from: its own server, or a mirror with zips/ and annotations/ below."""
+    quiet: bool = False
+    """Print errors only."""
+
+    def problems(self) -> list[str]:
+        if self.base_url.startswith(("http://", "https://")):
+            return []
+        return [f"base_url is {self.base_url}; it must begin with http:// or https://."]

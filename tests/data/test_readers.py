@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import reading
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.errors import Problem, WrongUse
@@ -187,3 +188,13 @@ def test_real_flickr8k(shared: Path) -> None:
     assert Counter(record.split for record in records) == {"train": 6000, "val": 1000}
     assert all(len(record.captions) == 5 for record in records)
     assert records[0].path.is_file()
+
+
+def test_the_benchmark_of_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    coco(tmp_path / "captions_val2017.json", {n: f"{n}.jpg" for n in range(9)})
+    monkeypatch.setattr(reading, "PICTURES", 10)
+    monkeypatch.setattr(reading, "CAPTIONS", 51)
+    monkeypatch.setattr("sys.argv", ["reading", "--annotations", str(tmp_path / "captions_val2017.json")])
+    reading.main()
+    shown = capsys.readouterr().out
+    assert "9 pictures, 9 captions, 5 words" in shown and "10 pictures, 51 captions" in shown
