@@ -127,7 +127,8 @@ def _move(pictures: Places, choice: Choice, log_probabilities: Array, end: int, 
     n, k, vocabulary = log_probabilities.shape
     places = choice.parents * vocabulary + choice.words
     gained = xp.take_along_axis(xp.reshape(log_probabilities, (n, k * vocabulary)), places, axis=1)
-    return Move(pictures, choice.parents, choice.words, gained, log_probabilities[..., end], attention)
+    of_end = xp.astype(log_probabilities[..., end], xp.float32, copy=True)  # a view would keep all N x K x V in memory
+    return Move(pictures, choice.parents, choice.words, gained, of_end, attention)
 
 
 def _read(unread: list[Array], leaders: Leaders, pictures: Places, length: int, most: int) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -151,6 +152,23 @@ def test_log_probabilities_that_are_nan_are_a_problem(options: SearchOptions, li
     tables[1, :, END] = np.where(np.isnan(tables[1, :, END]), np.nan, -np.inf)
     with pytest.raises(Problem, match=r"not numbers \(NaN\)"):
         find(tables, replace(options, no_repeat_ngram=0), library)
+
+
+@every_way
+def test_scores_of_earlier_steps_are_not_kept(options: SearchOptions) -> None:
+    """They are by far the largest arrays: pictures x beams x vocabulary."""
+    tables = random_tables(seed=17, pictures=2, vocabulary=9)
+    tables[:, :, END] = -np.inf
+    given_out: list[weakref.ref[np.ndarray]] = []
+
+    def watched(words: np.ndarray, state: TableState) -> tuple[np.ndarray, TableState, np.ndarray]:
+        assert sum(scores() is not None for scores in given_out) <= 1
+        log_probabilities, state, attention = step(words, state)
+        given_out.append(weakref.ref(log_probabilities))
+        return log_probabilities, state, attention
+
+    begin = np.ones((2, 1), dtype=np.int64)
+    search(watched, TableState(tables, begin * 0), begin, options)
 
 
 def test_no_pictures_no_results() -> None:
