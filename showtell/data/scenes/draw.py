@@ -59,12 +59,12 @@ def _texture(kind: str, dice: Dice, side: int) -> Field:
     if kind == "dots":
         n, dot = dice.between(6, 12), dice.between(0.2, 0.36)
         x, y = along * n - np.floor(along * n) - 0.5, across * n - np.floor(across * n) - 0.5
-        return 1 - _step(np.sqrt(x * x + y * y), dot, 0.1)
+        return 1 - _step(_distance(x, y), dot, 0.1)
     if kind == "bokeh":
         share = clouds * 0.4
         for _ in range(7):
             x, y, radius = dice.between(0, 1) - 0.5, dice.between(0, 1) - 0.5, dice.between(0.06, 0.2)
-            away = np.sqrt((grid[None, :] - x) ** 2 + (grid[:, None] - y) ** 2)
+            away = _distance(grid[None, :] - x, grid[:, None] - y)
             share = share + (1 - _step(away, radius, 0.025)) * dice.between(0.25, 0.5)
         return share
     if kind == "linen":
@@ -86,7 +86,7 @@ def _draw_thing(picture: Picture, thing: Thing, dice: Dice) -> None:
     facing = np.zeros_like(height)  # towards the light, which comes from the upper left
     facing[1:-1, 1:-1] = height[2:, 2:] - height[:-2, :-2]
     paint = _colour(COLOURS[thing.colour], dice, 9)
-    gloss = np.clip(1 - ((x + 0.35) ** 2 + (y + 0.4) ** 2) * 1.6, 0, 1)
+    gloss = np.clip(1 - _distance(x + 0.35, y + 0.4) * 1.1, 0, 1)
     light = 1 + facing * (bevel * 0.075) - y * 0.06
     surface = paint * light[:, :, None] + (gloss * 16)[:, :, None]
     window = picture[rows, columns]
@@ -144,6 +144,11 @@ def _clouds(dice: Dice, side: int, cells: int) -> Field:
     share = share * share * (3 - 2 * share)
     rows = knots[cell] + (knots[cell + 1] - knots[cell]) * share[:, None]
     return rows[:, cell] + (rows[:, cell + 1] - rows[:, cell]) * share[None, :]
+
+
+def _distance(x: Field, y: Field) -> Field:
+    away: Field = np.sqrt(x * x + y * y)
+    return away
 
 
 def _wave(phase: Field) -> Field:

@@ -12,7 +12,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,19 +23,21 @@ from typing import Any
 
 from tqdm import tqdm
 
+from showtell.data.scenes.compose import NEW, SEEN, compose
 from showtell.data.scenes.dice import Dice
 from showtell.data.scenes.draw import draw
 from showtell.data.scenes.grammar import captions
-from showtell.data.scenes.layout import NEW, SEEN, compose
 from showtell.data.scenes.options import SPLITS, ScenesOptions
 from showtell.data.scenes.png import png
 from showtell.data.scenes.scene import Scene
 from showtell.data.scenes.shapes import SHAPES
 from showtell.errors import Problem, WrongUse
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same options give other bytes."""
 DESCRIPTION = "showtell scenes"
+SCRATCH = ".scenes-"
+"""How the names of folders begin in which a set is drawn until it is whole."""
 CHUNK = 50
 """Pictures that a process draws before it reports."""
 
@@ -49,7 +54,7 @@ def write_scenes(options: ScenesOptions) -> Path:
 
     Raises:
         WrongUse: an option is wrong, or the folder holds another set (and `overwrite` is not set) or something else.
-        Problem: the disk is full or the folder cannot be written.
+        Problem: the disk is full, the folder cannot be written, or a drawing process was killed.
     """
     if problems := options.problems():
         raise WrongUse(" ".join(problems))
@@ -58,17 +63,21 @@ def write_scenes(options: ScenesOptions) -> Path:
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".scenes-", dir=folder) as scratch:
-            drawn = Path(scratch)
-            _write_splits(options, drawn)
+        for left_over in folder.glob(f"{SCRATCH}*"):  # by a run that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+            _write_splits(options, Path(scratch))
             for name in ("annotations", "images"):  # annotations go first and come last: where they are, the set is whole
                 shutil.rmtree(folder / name, ignore_errors=True)
             for name in ("images", "annotations"):
-                (drawn / name).replace(folder / name)
+                (Path(scratch) / name).replace(folder / name)
     except OSError as error:
+        reason = error.strerror or error
         raise Problem(
-            f"The scenes could not be written to {folder} ({error.strerror or error}): free some space or name another folder."
+            f"The scenes could not be written to {folder} ({reason}): make room there or name another --data."
         ) from error
+    except BrokenProcessPool as error:
+        raise Problem("A process that drew scenes was killed, for lack of memory perhaps: try again with --workers 1.") from error
     return folder
 
 
@@ -100,46 +109,69 @@ def _info(options: ScenesOptions) -> dict[str, Any]:
 
 
 def _is_finished(options: ScenesOptions) -> bool:
-    """Whether the folder holds this very set, whole.
+    """Whether the folder holds this very set, whole; False where the set may be drawn there.
 
     Raises:
         WrongUse: it holds another set, and `overwrite` is not set, or something that is not ours.
     """
-    folder = options.data
-    if not any((folder / name).exists() for name in ("annotations", "images")):
+    annotations, images = options.data / "annotations", options.data / "images"
+    if not annotations.exists() and all(path.name.startswith("scene_") or path.is_dir() for path in images.rglob("*")):
         return False
     try:
-        info = json.loads((folder / "annotations" / f"scenes_{SPLITS[-1]}.json").read_text("utf-8"))["info"]
+        info = json.loads((annotations / f"scenes_{SPLITS[-1]}.json").read_text("utf-8"))["info"]
+        ours = info["description"] == DESCRIPTION
     except (OSError, ValueError, KeyError, TypeError):
-        info = {}
-    if not isinstance(info, dict) or info.get("description") != DESCRIPTION:
-        raise WrongUse(f"{folder} holds images or annotations that are not built-in scenes: name another folder with --data.")
-    if info != _info(options):
-        if options.overwrite:
-            return False
+        ours = False
+    if not ours:
         raise WrongUse(
-            f"{folder} holds scenes made with other options: name another folder with --data, or replace them with --overwrite."
+            f"{options.data} holds pictures or annotations that are not built-in scenes: name another folder with --data."
         )
-    return all(len(list((folder / "images" / split).glob("scene_*.png"))) >= options.count(split) for split in SPLITS)
+    if info == _info(options):
+        return all(_pictures_in(images / split) == options.count(split) for split in SPLITS)
+    if options.overwrite:
+        return False
+    raise WrongUse(
+        f"{options.data} holds scenes made with other options: name another folder with --data, or replace them with --overwrite."
+    )
+
+
+def _pictures_in(folder: Path) -> int:
+    """Pictures in a folder that are not empty, as a power cut may leave them."""
+    return sum(path.stat().st_size > 0 for path in folder.glob("scene_*.png"))
 
 
 def _write_splits(options: ScenesOptions, folder: Path) -> None:
     (folder / "annotations").mkdir()
-    workers = options.workers or os.cpu_count() or 1
     total = sum(options.count(split) for split in SPLITS)
     with (
-        ProcessPoolExecutor(workers, get_context("spawn")) as pool,
-        tqdm(total=total, desc="Drawing scenes", unit=" pictures", disable=options.quiet) as bar,
+        _processes(options.workers) as run,
+        tqdm(total=total, desc="drawing scenes", unit="picture", disable=options.quiet) as bar,
     ):
         for split in SPLITS:
             (folder / "images" / split).mkdir(parents=True)
             count = options.count(split)
             task = partial(_write_pictures, options.seed, split, options.picture_side, folder / "images" / split)
             rows: list[tuple[Scene, list[str]]] = []
-            for part in pool.map(task, [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]):
+            for part in run(task, [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]):
                 rows += part
                 bar.update(len(part))
             _write_annotations(options, split, rows, folder / "annotations")
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` that works in so many processes (0: one a processor), or here where one is enough."""
+    if not workers:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # forking is unsafe where other threads run
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _write_pictures(seed: int, split: str, side: int, folder: Path, indices: range) -> list[tuple[Scene, list[str]]]:
