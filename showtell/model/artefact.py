@@ -1,0 +1,175 @@
+"""Model files: everything a captioner needs in one NAME.pt, opened without running anything that is in it.
+
+The file is what `torch.save` writes from tensors and plain data. Format version 1 is a dictionary with the keys of `Artefact`,
+and "format": "showtell", "format_version": 1. A checkpoint is the same with one more key, "checkpoint".
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+import showtell
+from showtell.errors import Problem
+from showtell.files import written_whole
+from showtell.model.decoder import Decoder
+from showtell.model.encoder import Encoder
+from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.pictures import PictureOptions
+from showtell.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+Options = TypeVar("Options", EncoderOptions, DecoderOptions, PictureOptions)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A captioner as data: architecture, picture settings, words, weights, and where it comes from."""
+
+    encoder_options: EncoderOptions
+    decoder_options: DecoderOptions
+    pictures: PictureOptions
+    vocabulary: Vocabulary
+    encoder: Mapping[str, Tensor]
+    decoder: Mapping[str, Tensor]
+    training: dict[str, Any] = field(default_factory=dict)
+    """Summary of the training: data, pictures, epochs, losses."""
+    scores: dict[str, Any] = field(default_factory=dict)
+    """Scores by their signatures."""
+
+    @classmethod
+    def of(cls, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, pictures: PictureOptions, **about: Any) -> Artefact:
+        """What is to be saved of a live encoder and decoder."""
+        return cls(encoder.options, decoder.options, pictures, vocabulary, encoder.state_dict(), decoder.state_dict(), **about)
+
+    def build(self) -> tuple[Encoder, Decoder]:
+        """Encoder and decoder with these weights, in evaluation mode.
+
+        Raises:
+            Problem: the weights do not fit the architecture or the vocabulary.
+        """
+        encoder = Encoder(replace(self.encoder_options, encoder_weights="none"), self.pictures.picture_size)
+        encoder.options = self.encoder_options
+        decoder = Decoder(self.decoder_options, len(self.vocabulary), encoder.channels)
+        rows = len(self.decoder.get("embedding.weight", ()))
+        if rows != len(self.vocabulary):
+            raise Problem(
+                f"the vocabulary has {len(self.vocabulary)} words, but the decoder's weights are for {rows}: "
+                "give the vocabulary that this model was trained with."
+            )
+        try:
+            encoder.load_state_dict(self.encoder)
+            decoder.load_state_dict(self.decoder)
+        except RuntimeError as error:
+            raise Problem(f"the weights do not fit the architecture that the file names ({_first_line(error)}).") from None
+        return encoder.eval(), decoder.eval()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and plain data only."""
+        return {
+            "format": "showtell",
+            "format_version": FORMAT_VERSION,
+            "showtell_version": showtell.__version__,
+            "architecture": {"encoder": asdict(self.encoder_options), "decoder": asdict(self.decoder_options)},
+            "pictures": asdict(self.pictures),
+            "vocabulary": self.vocabulary.to_dict(),
+            "vocabulary_checksum": self.vocabulary.checksum,
+            "training": self.training,
+            "scores": self.scores,
+            "encoder": dict(self.encoder),
+            "decoder": dict(self.decoder),
+        }
+
+
+def save_artefact(artefact: Artefact, path: Path, checkpoint: dict[str, Any] | None = None) -> None:
+    """Writes a model file, whole or not at all; with `checkpoint`, a checkpoint.
+
+    Raises:
+        Problem: the file cannot be written (disk full, no permission).
+    """
+    content = artefact.to_dict() | ({"checkpoint": checkpoint} if checkpoint else {})
+    try:
+        with written_whole(path) as file:
+            torch.save(content, file)
+    except (OSError, RuntimeError) as error:
+        raise Problem(f"{path} could not be written ({_first_line(error)}): free some space or choose another folder.") from None
+
+
+def load_artefact(path: Path) -> Artefact:
+    """Reads a model file or checkpoint onto the CPU. Nothing in the file is executed.
+
+    Raises:
+        Problem: there is no such file, it is truncated, no model, carries code, or comes from a newer showtell.
+    """
+    return _artefact(read_model_file(path), path)
+
+
+def read_model_file(path: Path) -> dict[str, Any]:
+    """The dictionary in a model file, checked to be one of ours and of a version that this code knows.
+
+    Raises:
+        Problem: as for `load_artefact`.
+    """
+    if not path.is_file():
+        raise Problem(f"there is no model at {path}: train one (showtell train), or name another with --model.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise Problem(
+            f"{path} is no model file, or it carries code, which showtell never runs: get it from its maker again."
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise Problem(f"{path} cannot be read as a model ({_first_line(error)}): it may be truncated; copy it again.") from None
+    if not isinstance(content, dict) or content.get("format") != "showtell":
+        raise Problem(f"{path} is not a showtell model: give a file that showtell wrote.")
+    version = content.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise Problem(
+            f"{path} has format version {version}, this showtell knows up to {FORMAT_VERSION}: install a newer showtell."
+        )
+    return content
+
+
+def _artefact(content: dict[str, Any], path: Path) -> Artefact:
+    try:
+        architecture = content["architecture"]
+        artefact = Artefact(
+            encoder_options=_options(EncoderOptions, architecture["encoder"]),
+            decoder_options=_options(DecoderOptions, architecture["decoder"]),
+            pictures=_options(PictureOptions, content["pictures"]),
+            vocabulary=Vocabulary.from_dict(content["vocabulary"]),
+            encoder=_tensors(content["encoder"]),
+            decoder=_tensors(content["decoder"]),
+            training=dict(content["training"]),
+            scores=dict(content["scores"]),
+        )
+    except (KeyError, TypeError, ValueError, Problem) as error:
+        raise Problem(f"{path} is not a complete showtell model ({_first_line(error)}): get it from its maker again.") from None
+    if artefact.vocabulary.checksum != content.get("vocabulary_checksum"):
+        raise Problem(f"{path} holds another vocabulary than the one it was saved with: get it from its maker again.")
+    return artefact
+
+
+def _options(kind: type[Options], values: dict[str, Any]) -> Options:
+    """An options dataclass from plain data; lists become the tuples they were."""
+    options = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    if found := options.problems():
+        raise ValueError(" ".join(found))
+    return options
+
+
+def _tensors(values: Any) -> dict[str, Tensor]:
+    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise TypeError("its weights are not tensors")
+    return values
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

@@ -1,0 +1,74 @@
+"""Additive attention (Bahdanau et al. 2015, equation 6; Xu et al. 2015, section 4.2): where to look for the next word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class AdditiveScore(torch.autograd.Function):
+    """Scores `v . tanh(K_p + q)` of every cell p, for all rows of all pictures at once.
+
+    The activations inside (N x R x P x A: cells x attention size for every word, the largest tensor of the model by far) are not
+    kept for the backward pass but computed again there: an addition and a tanh, far cheaper than the memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
+        ctx.save_for_backward(query, keys, v)
+        return _activations(query, keys) @ v  # N x R x P
+
+    @staticmethod
+    def backward(ctx: Any, d_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, keys, v = ctx.saved_tensors
+        activations = _activations(query, keys)  # N x R x P x A
+        d_v = d_scores.flatten() @ activations.flatten(0, 2)  # A
+        # From here on the buffer holds the gradient of the sum inside the tanh: d_scores * v * (1 - tanh^2).
+        inside = activations.square_().neg_().add_(1).mul_(v).mul_(d_scores.unsqueeze(-1))
+        return inside.sum(2), inside.sum(1), d_v  # N x R x A, N x P x A, A
+
+
+def _activations(query: Tensor, keys: Tensor) -> Tensor:
+    """tanh(K_p + q): (N x R x A, N x P x A) -> N x R x P x A."""
+    return (keys.unsqueeze(1) + query.unsqueeze(2)).tanh_()
+
+
+class AdditiveAttention(nn.Module):
+    """Looks at a grid through a query and returns what it saw and where.
+
+    A picture's cells are compared with the query in a space of `attention_dim`; the cells' side of that comparison, the keys
+    `K = W_k grid`, depends on the picture only and is computed once a picture, not once a word.
+
+    Args:
+        channels: length of a cell's feature vector.
+        attention_dim: length of keys and queries.
+    """
+
+    def __init__(self, channels: int, attention_dim: int) -> None:
+        super().__init__()
+        self.to_keys = nn.Linear(channels, attention_dim)  # its bias is the b of the score
+        self.v = nn.Parameter(torch.empty(attention_dim))
+        nn.init.uniform_(self.v, -(attention_dim**-0.5), attention_dim**-0.5)
+
+    def keys(self, grid: Tensor) -> Tensor:
+        """N x P x C -> N x P x A, once a picture."""
+        keys: Tensor = self.to_keys(grid)
+        return keys
+
+    def forward(self, query: Tensor, keys: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """One look at each picture for each of its rows (captions in training, beams in search).
+
+        Args:
+            query: N x R x A.
+            keys: N x P x A, from `keys`.
+            grid: N x P x C.
+
+        Returns:
+            The contexts, N x R x C (cells averaged by weight), and the weights, N x R x P, float32, each row a distribution.
+        """
+        scores: Tensor = AdditiveScore.apply(query, keys, self.v.to(keys.dtype))  # type: ignore[no-untyped-call]
+        weights = scores.float().softmax(dim=-1)
+        context = torch.bmm(weights.to(grid.dtype), grid)  # the rows of a picture share its grid: no copies
+        return context, weights

@@ -1,0 +1,137 @@
+"""The backbones an encoder can stand on: torchvision's ResNets, timm's networks, and a tiny one for the built-in scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torchvision
+from torch import Tensor, nn
+
+from showtell.errors import Problem, WrongUse, missing_extra
+from showtell.model.options import EncoderOptions
+from showtell.model.tiny import Tiny
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+class Backbone(nn.Module):
+    """Normalised pictures N x 3 x S x S in, feature maps N x C x rows x columns out."""
+
+    fine_grid = False
+    """Whether its own grid is fine already and is not pooled up."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def layer_groups(self) -> dict[str, nn.Module]:
+        """Groups of layers by name, from input to output."""
+        raise NotImplementedError
+
+    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Takes over weights; `source` is what a message calls them.
+
+        Raises:
+            Problem: they do not fit.
+        """
+        _load(self, tensors, source)
+
+
+class ResNet(Backbone):
+    """torchvision's ResNet up to its last stage (He et al. 2016)."""
+
+    def __init__(self, options: EncoderOptions) -> None:
+        super().__init__()
+        dilated = options.grid == "dilated"
+        if dilated and options.encoder in ("resnet18", "resnet34"):
+            raise WrongUse(f"{options.encoder} cannot be dilated: use grid pooled or native, or resnet50.")
+        dilate = {"replace_stride_with_dilation": [False, False, True]} if dilated else {}
+        net = getattr(torchvision.models, options.encoder)(weights=None, **dilate)
+        if options.stride_in_1x1:  # the first published form, and Caffe's; torchvision strides in the 3x3
+            for stage in (net.layer2, net.layer3, net.layer4):
+                first = stage[0]
+                if first.conv2.stride != (1, 1):
+                    first.conv1.stride, first.conv2.stride = first.conv2.stride, (1, 1)
+        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(pictures)))))
+        return features
+
+    def layer_groups(self) -> dict[str, nn.Module]:
+        return {name: getattr(self, name) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
+
+    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Takes torchvision's names (conv1, bn1, layer1 ...), the classifier `fc` being left out."""
+        stem = {"conv1.": "stem.0.", "bn1.": "stem.1."}
+        renamed = {}
+        for name, tensor in tensors.items():
+            if not name.startswith("fc."):
+                head = next((old for old in stem if name.startswith(old)), "")
+                renamed[stem.get(head, "") + name.removeprefix(head)] = tensor
+        _load(self, renamed, source)
+
+
+class Timm(Backbone):
+    """Any timm network with feature maps, up to its last one."""
+
+    def __init__(self, options: EncoderOptions) -> None:
+        super().__init__()
+        try:
+            import timm
+        except ImportError:
+            raise missing_extra(f"The encoder {options.encoder}", "timm") from None
+        name = options.encoder.removeprefix("timm:")
+        try:
+            self.net = timm.create_model(name, features_only=True, pretrained=False, out_indices=(-1,))
+        except (RuntimeError, AttributeError, ValueError) as error:
+            raise WrongUse(f"timm has no network {name} with feature maps ({error}): see timm.list_models().") from None
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features: Tensor = self.net(pictures)[-1]
+        return features
+
+    def layer_groups(self) -> dict[str, nn.Module]:
+        return dict(self.net.named_children())
+
+    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Takes timm's own names; the classifier and what lies behind the last feature map are left out."""
+        names = set(self.net.state_dict())
+        _load(self.net, {name: tensor for name, tensor in tensors.items() if name in names}, source)
+
+
+class TinyBackbone(Tiny, Backbone):
+    """The small network for scenes (showtell/model/tiny.py), trained from nothing."""
+
+    fine_grid = True
+
+
+def build_backbone(options: EncoderOptions) -> Backbone:
+    """The backbone of that name, with random weights.
+
+    Raises:
+        WrongUse: there is none of that name.
+    """
+    if options.encoder in RESNETS:
+        return ResNet(options)
+    if options.encoder == "tiny":
+        return TinyBackbone()
+    if options.encoder.startswith("timm:"):
+        return Timm(options)
+    raise WrongUse(f"there is no encoder {options.encoder}: choose {', '.join(RESNETS)}, tiny, or timm:NAME.")
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    wanted = module.state_dict()
+    # Old files lack the batch counters, which nothing here reads.
+    given = {name: tensor for name, tensor in tensors.items()} | {
+        name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked") and name not in tensors
+    }
+    missing, unknown = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    other = sorted(name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape)
+    for names, what in ((missing, "lacks"), (unknown, "has an unknown"), (other, "has another shape of")):
+        if names:
+            raise Problem(
+                f"{source} does not fit this encoder: it {what} {names[0]} (and {len(names) - 1} more); name the encoder it was made for."
+            )
+    module.load_state_dict(given)

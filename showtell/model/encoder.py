@@ -1,0 +1,146 @@
+"""Encoders: a picture's pixels in, a grid of feature vectors out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from showtell.errors import WrongUse
+from showtell.model.backbones import Backbone, build_backbone
+from showtell.model.options import EncoderOptions
+from showtell.model.weights import load_backbone_weights
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class GridShape:
+    """The cells of a grid, row by row from the top left, as they lie on the square picture that the encoder sees."""
+
+    rows: int
+    columns: int
+    copies: int = 1
+    """How many cells of the promised grid each of these stands for: 4 where 14 x 14 is pooled up from 7 x 7."""
+
+    @property
+    def cells(self) -> int:
+        return self.rows * self.columns
+
+    def box(self, cell: int) -> tuple[float, float, float, float]:
+        """The part of the picture that a cell stands for: left, top, right, bottom, each in 0..1."""
+        row, column = divmod(cell, self.columns)
+        return column / self.columns, row / self.rows, (column + 1) / self.columns, (row + 1) / self.rows
+
+
+class Encoder(nn.Module):
+    """A convolutional backbone that takes uint8 pictures; normalisation happens in here, on the device.
+
+    Args:
+        options: which backbone, which grid, what trains. Weights are loaded by `build_encoder`, not here.
+        picture_size: side S of the square pictures.
+
+    Attributes:
+        grid_shape: rows, columns and copies of the grid.
+        channels: length of a cell's feature vector.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, options: EncoderOptions, picture_size: int) -> None:
+        super().__init__()
+        self.options, self.picture_size = options, picture_size
+        self.backbone: Backbone = build_backbone(options).to(memory_format=torch.channels_last)
+        mean, std = options.pixel_mean or IMAGENET_MEAN, options.pixel_std or IMAGENET_STD
+        self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1) * 255, persistent=False)
+        self.grid_shape, self.channels = self._measure()
+        if options.encoder_dim not in (None, self.channels):
+            raise WrongUse(
+                f"encoder_dim is {options.encoder_dim}, but {options.encoder} gives {self.channels} channels: "
+                "set it to that, or leave it unset."
+            )
+        self.freeze()
+        self.unfreeze(options.trained_groups)
+
+    @torch.no_grad()
+    def _measure(self) -> tuple[GridShape, int]:
+        """Shape of the grid, found by looking at a black picture."""
+        self.backbone.eval()
+        size = self.picture_size
+        channels, rows, columns = self.backbone(torch.zeros(1, 3, size, size)).shape[1:]
+        pooled = self.options.grid == "pooled" and not self.backbone.fine_grid
+        return GridShape(rows, columns, copies=4 if pooled else 1), channels
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encodes pictures.
+
+        Args:
+            pixels: uint8, N x 3 x S x S, RGB.
+
+        Returns:
+            The grid, N x cells x channels, its different cells only: where it is pooled up from 7 x 7, these are the 49, each of
+            which counts `grid_shape.copies` times; `pooled_up` writes all of them out.
+        """
+        normal = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
+        features: Tensor = self.backbone(normal.contiguous(memory_format=torch.channels_last))  # N x C x rows x columns
+        return features.flatten(2).transpose(1, 2)  # N x cells x C
+
+    def pooled_up(self, grid: Tensor) -> Tensor:
+        """The grid with every copy written out: N x 49 x C -> N x 196 x C for the promised 14 x 14; unchanged without copies."""
+        times = round(self.grid_shape.copies**0.5)
+        square = grid.unflatten(1, (self.grid_shape.rows, self.grid_shape.columns))
+        return square.repeat_interleave(times, 1).repeat_interleave(times, 2).flatten(1, 2)
+
+    # --- freezing ---------------------------------------------------------------------------------------------------------
+
+    def layer_groups(self) -> dict[str, nn.Module]:
+        """The groups of layers by name, from input to output: what freezing and layer-wise learning rates speak of."""
+        return self.backbone.layer_groups()
+
+    def freeze(self) -> None:
+        """No weight trains, and BatchNorm statistics stand still."""
+        self.requires_grad_(False)
+        self.train(self.training)
+
+    def unfreeze(self, groups: int) -> None:
+        """The last `groups` groups train (all of them, if there are fewer); the others stay as they are."""
+        for group in list(self.layer_groups().values())[max(0, len(self.layer_groups()) - groups) :]:
+            group.requires_grad_(True)
+        self.train(self.training)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no weight of it trains."""
+        return not any(parameter.requires_grad for parameter in self.parameters())
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Training mode for the groups that train; frozen groups stay in evaluation mode, so their statistics stand still."""
+        super().train(mode)
+        for group in self.layer_groups().values():
+            if not any(parameter.requires_grad for parameter in group.parameters()):
+                group.eval()
+        return self
+
+
+def build_encoder(options: EncoderOptions, picture_size: int) -> Encoder:
+    """An encoder with the weights that the options name; what a weights file says of itself is taken over into its options.
+
+    Raises:
+        Problem: the weights cannot be had (no network, no such file), or do not fit the backbone.
+        WrongUse: there is no such encoder.
+    """
+    weights = load_backbone_weights(options)
+    options = replace(
+        options,
+        stride_in_1x1=weights.stride_in_1x1 if options.stride_in_1x1 is None else options.stride_in_1x1,
+        pixel_mean=options.pixel_mean or weights.pixel_mean,
+        pixel_std=options.pixel_std or weights.pixel_std,
+    )
+    encoder = Encoder(options, picture_size)
+    if weights.tensors is not None:
+        encoder.backbone.load_weights(weights.tensors, options.encoder_weights)
+    return encoder

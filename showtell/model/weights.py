@@ -1,0 +1,112 @@
+"""Pretrained weights for a backbone: torchvision's or timm's own download, or a file."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import safetensors
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor
+
+from showtell.errors import Problem, WrongUse
+from showtell.model.options import EncoderOptions
+
+
+@dataclass(frozen=True)
+class BackboneWeights:
+    """Weights under their publisher's names, and what the file says about how they want to be used."""
+
+    tensors: Mapping[str, Tensor] | None
+    stride_in_1x1: bool = False
+    pixel_mean: tuple[float, float, float] | None = None
+    pixel_std: tuple[float, float, float] | None = None
+
+
+def load_backbone_weights(options: EncoderOptions) -> BackboneWeights:
+    """The weights that `options.encoder_weights` names: `imagenet`, `none`, or a `.safetensors` or `.pt` file.
+
+    Raises:
+        Problem: no network, no such file, or a file that is not weights.
+        WrongUse: imagenet weights of an encoder that has none.
+    """
+    source = options.encoder_weights
+    if source == "none":
+        return BackboneWeights(None)
+    if source == "imagenet":
+        return _download(options.encoder)
+    path = Path(source)
+    if not path.is_file():
+        raise Problem(f"there are no encoder weights at {path}: give a .safetensors or .pt file, or imagenet, or none.")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pt(path)
+
+
+def _download(encoder: str) -> BackboneWeights:
+    if encoder == "tiny":
+        raise WrongUse("the encoder tiny has no ImageNet weights: use --encoder_weights none; it trains from nothing.")
+    try:
+        if encoder.startswith("timm:"):
+            return _download_timm(encoder.removeprefix("timm:"))
+        # The first version, which published captioners used; the second is trained for top-1 accuracy, another thing.
+        name = f"{encoder.replace('resnet', 'ResNet')}_Weights"
+        return BackboneWeights(
+            torchvision.models.get_weight(f"{name}.IMAGENET1K_V1").get_state_dict(progress=True, check_hash=True)
+        )
+    except (URLError, OSError) as error:
+        raise Problem(
+            f"the ImageNet weights of {encoder} could not be downloaded ({error}): try again with a network, "
+            "or give a file with --encoder_weights FILE, or train from nothing with --encoder_weights none."
+        ) from None
+
+
+def _download_timm(name: str) -> BackboneWeights:
+    import timm
+
+    net = timm.create_model(name, pretrained=True)
+    settings = timm.data.resolve_model_data_config(net)
+    return BackboneWeights(net.state_dict(), pixel_mean=settings["mean"], pixel_std=settings["std"])
+
+
+def _read_safetensors(path: Path) -> BackboneWeights:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            notes = file.metadata() or {}
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise Problem(f"{path} cannot be read as safetensors ({error}): download it again.") from None
+    return BackboneWeights(
+        tensors,
+        stride_in_1x1=notes.get("stride_in_1x1", "false").lower() == "true",
+        pixel_mean=_three(notes.get("input_mean") or notes.get("mean"), path),
+        pixel_std=_three(notes.get("input_std") or notes.get("std"), path),
+    )
+
+
+def _three(text: str | None, path: Path) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        red, green, blue = json.loads(text if text.strip().startswith("[") else f"[{text}]")
+        return float(red), float(green), float(blue)
+    except (ValueError, TypeError):
+        raise Problem(f"{path} says {text!r} where three numbers (mean or std) belong: set pixel_mean and pixel_std.") from None
+
+
+def _read_pt(path: Path) -> BackboneWeights:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Problem(
+            f"{path} cannot be read as weights ({reason}): give a file that torch.save wrote from a state_dict."
+        ) from None
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise Problem(f"{path} holds no state_dict: give a file that torch.save wrote from one.")
+    return BackboneWeights({str(name).removeprefix("module."): tensor for name, tensor in tensors.items()})

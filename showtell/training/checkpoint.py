@@ -1,0 +1,123 @@
+"""Checkpoints: a model file with all that a run needs to go on exactly where it stood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate.utils import gather_object
+
+from showtell.errors import Problem, WrongUse
+from showtell.model.artefact import Artefact, read_model_file, save_artefact
+from showtell.training.loop import Position, Run
+
+MAY_CHANGE = {
+    "training.quiet", "training.device", "training.checkpoint_minutes", "training.max_steps", "training.early_stop_patience",
+    "training.min_delta", "training.output_dir", "training.vocab", "data.workers",
+}  # fmt: skip
+"""Settings that may differ when a run goes on: they do not change what it computes, or only when it ends."""
+
+
+def save_checkpoint(run: Run, artefact: Artefact, path: Path) -> None:
+    """Writes the artefact with the state of the run beside it. Every process must call it; the first one writes."""
+    random_states = gather_object([_random_state()])
+    if not run.accelerator.is_main_process:
+        return
+    position = run.position
+    state = {
+        "model": run.plain_model.state_dict() if run.average else None,  # the artefact holds the average
+        "average": run.average.state_dict() if run.average else None,
+        "optimizer": run.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "stopping": run.stopping.state_dict(),
+        "position": {"epoch": position.epoch, "batch": position.batch, "step": position.step, "sums": position.sums},
+        "random": random_states,
+    }
+    save_artefact(artefact, path, checkpoint=state)
+
+
+def load_checkpoint_state(path: Path) -> dict[str, Any]:
+    """The whole content of a checkpoint.
+
+    Raises:
+        Problem: the file cannot be read or is a model without a run's state.
+    """
+    content = read_model_file(path)
+    if "checkpoint" not in content:
+        raise Problem(f"{path} is a model, not a checkpoint: it cannot be resumed; fine-tune it instead.")
+    return content
+
+
+def restore(run: Run, content: dict[str, Any]) -> None:
+    """Puts the run back where the checkpoint was written, down to the random generators."""
+    state = content["checkpoint"]
+    model = state["model"] or {
+        f"{part}.{name}": tensor
+        for part in ("encoder", "decoder")
+        if getattr(run.plain_model, part) is not None
+        for name, tensor in content[part].items()
+    }
+    run.plain_model.load_state_dict(model)
+    if run.average:
+        run.average.load_state_dict(state["average"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    run.stopping.load_state_dict(state["stopping"])
+    run.position = Position(**state["position"])
+    _set_random_state(state["random"][run.accelerator.process_index])
+
+
+def _random_state() -> dict[str, Any]:
+    """Of the generators that training draws from: torch's, on every device. (Order and augmentation draw from their own.)"""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+
+
+def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite: bool) -> bool:
+    """Whether a checkpoint in the run's folder is to be gone on with.
+
+    Raises:
+        WrongUse: the folder holds another run and neither resume nor overwrite was asked for, or resuming was asked for with
+            settings that would change the run.
+    """
+    last, file = folder / "last_model.pt", folder / "settings.yaml"
+    if not (last.exists() or file.exists() or (folder / "best_model.pt").exists()):
+        return False
+    if overwrite:
+        return False
+    if not resume:
+        raise WrongUse(
+            f"{folder} holds another run: go on with it (--resume), replace it (--overwrite), or name another --output_dir."
+        )
+    if file.is_file():
+        _check_settings(settings, yaml.safe_load(file.read_text("utf-8")), file)
+    return last.is_file()
+
+
+def _check_settings(now: dict[str, Any], then: dict[str, Any], file: Path) -> None:
+    free = MAY_CHANGE | ({"training.epochs"} if now["training"]["schedule"] != "cosine" else set())
+    different = [
+        f"{room}.{name} was {then.get(room, {}).get(name)} and is {value}"
+        for room, values in now.items()
+        for name, value in values.items()
+        if then.get(room, {}).get(name) != value and f"{room}.{name}" not in free
+    ]
+    if different:
+        raise WrongUse(
+            f"a resumed run needs the settings it began with ({file}), but {'; '.join(different)}: "
+            f"repeat them with --config {file}, or start anew with --overwrite."
+        )

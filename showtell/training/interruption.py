@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM: finish the step, save, leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from showtell.errors import Problem
+
+
+class Interrupted(Problem):
+    """The run was asked to stop, and has saved."""
+
+    status = 130
+
+
+class Interruption:
+    """While it is entered, the first Ctrl-C or SIGTERM is only noted, in `wanted`; the second one ends the program as usual."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.former: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.former[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.wanted = True
+        self._restore()
+
+    def _restore(self) -> None:
+        while self.former:
+            signal.signal(*self.former.popitem())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._restore()
+
+    def leave_if_wanted(self, step: int, folder: Path) -> None:
+        """Call when a checkpoint of this step has been written.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        if self.wanted:
+            raise Interrupted(f"stopped at step {step}, saved in {folder}: go on with the same command and --resume.")

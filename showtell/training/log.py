@@ -1,0 +1,76 @@
+"""The run's log: every number to `log.jsonl` and to TensorBoard, some of them to the screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+
+class Log:
+    """Writes what happened, a JSON object a line, and the same numbers for TensorBoard.
+
+    The losses of steps stay on the device until `flush`, so that the device is not waited for at every step.
+
+    Args:
+        folder: of the run.
+        first_step: lines of this step and later are dropped: a resumed run writes them again.
+        writes: False in all processes but the first.
+    """
+
+    def __init__(self, folder: Path, first_step: int, writes: bool = True) -> None:
+        self.path, self.writes = folder / "log.jsonl", writes
+        self.waiting: list[tuple[int, Tensor, dict[str, float]]] = []
+        if not writes:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in self._lines() if json.loads(line)["step"] < first_step]
+        self.path.write_text("".join(kept), "utf-8")
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)  # type: ignore[no-untyped-call]
+
+    def _lines(self) -> list[str]:
+        """Whole lines only: a kill may have left half of one at the end."""
+        if not self.path.is_file():
+            return []
+        return [line for line in self.path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+
+    def step(self, step: int, loss: Tensor, **numbers: float) -> None:
+        """A training step's loss, which may still be on its way."""
+        self.waiting.append((step, loss, numbers))
+
+    def flush(self) -> float | None:
+        """Writes the steps that wait; returns the last of their losses that is not finite, or None."""
+        broken = None
+        for step, loss, numbers in self.waiting:
+            value = float(loss)
+            self.event("step", step, loss=value, **numbers)
+            if value != value or value in (float("inf"), float("-inf")):
+                broken = value
+        self.waiting.clear()
+        return broken
+
+    def event(self, kind: str, step: int, **numbers: Any) -> None:
+        """One line."""
+        if not self.writes:
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": kind, "step": step, **numbers}, ensure_ascii=False) + "\n")
+        for name, value in numbers.items():
+            if isinstance(value, int | float):
+                self.board.add_scalar(f"{kind}/{name}", value, step)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self.flush()
+        if self.writes:
+            self.board.close()  # type: ignore[no-untyped-call]
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """A line on the screen; progress bars and words go to standard error, so that standard output stays for results."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,216 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from showtell.data.batches import Batch, BatchOrder, PictureSource, collate
+from showtell.errors import Problem
+from showtell.training.interruption import Interruption
+from showtell.training.log import Log, say
+from showtell.training.loss import TrainingModel
+from showtell.training.optimisation import EarlyStopping, Schedule
+from showtell.training.options import TrainingOptions
+
+
+@dataclass
+class Position:
+    """Where in the run we are: what comes next, and what the epoch has summed up so far."""
+
+    epoch: int = 0
+    batch: int = 0
+    """The epoch's next batch."""
+    step: int = 0
+    """The next optimiser step."""
+    sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
+    """Of the epoch's tallies: words, cross-entropy, top-1, top-5."""
+
+
+@dataclass
+class Feed:
+    """Pictures in the order in which they are to be seen."""
+
+    source: PictureSource
+    order: BatchOrder
+    workers: int
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from number `first` on."""
+        self.source.set_epoch(epoch)
+        self.order.start(epoch, first)
+        return iter(
+            DataLoader(
+                self.source,  # type: ignore[arg-type]
+                batch_sampler=self.order,
+                collate_fn=collate,
+                num_workers=self.workers,
+                pin_memory=torch.cuda.is_available(),
+                generator=torch.Generator(),  # its own, or opening a loader would move the generator that dropout draws from
+            )
+        )
+
+
+@dataclass
+class Run:
+    """Everything that a run moves along, and everything that a checkpoint keeps of it."""
+
+    options: TrainingOptions
+    accelerator: Accelerator
+    model: torch.nn.Module
+    """The `TrainingModel`, as Accelerate prepared it."""
+    plain_model: TrainingModel
+    """The same, as it is saved."""
+    average: AveragedModel | None
+    optimizer: Any
+    schedule: Schedule
+    stopping: EarlyStopping
+    training: Feed
+    validation: Feed
+    log: Log
+    position: Position
+    save: Callable[[str], None]
+    """Writes a checkpoint (`last_model.pt`) or the model (`best_model.pt`) of that name."""
+    named: set[str] = field(default_factory=set)
+    """Pictures that could not be read, each named once."""
+
+    @property
+    def validated_model(self) -> TrainingModel:
+        """The model that is validated and saved: the moving average where there is one."""
+        return self.average.module if self.average else self.plain_model
+
+
+def fit(run: Run) -> str:
+    """Trains until the epochs are done, or the score no longer gets better; returns why it ended.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
+        Problem: the loss is not finite; the last checkpoint stands as it was.
+    """
+    position, options = run.position, run.options
+    with Interruption() as interruption:
+        while position.epoch < options.epochs and not run.stopping.should_stop:
+            if not train_epoch(run, interruption):
+                return f"it has made the {options.max_steps} steps that were asked for"
+            score = validate(run)
+            better = run.stopping.observe(score)
+            run.schedule.epoch_ended(better)
+            position.epoch, position.batch, position.sums = position.epoch + 1, 0, torch.zeros(4, dtype=torch.float64)
+            if better:
+                run.save("best_model.pt")
+            run.save("last_model.pt")
+    if run.stopping.should_stop:
+        return f"the validation loss has not become better for {run.stopping.waited} epochs"
+    return f"its {options.epochs} epochs are done"
+
+
+def train_epoch(run: Run, interruption: Interruption) -> bool:
+    """The rest of an epoch, from the position on; False if `max_steps` ended it."""
+    options, accelerator, position = run.options, run.accelerator, run.position
+    run.model.train()
+    saved = time.monotonic()
+    order = run.training.order
+    batches = run.training.batches(position.epoch, position.batch)
+    bar = tqdm(
+        batches, f"epoch {position.epoch + 1}/{options.epochs}", order.batches, initial=position.batch, unit="batch",
+        disable=options.quiet or not accelerator.is_main_process, leave=False,
+    )  # fmt: skip
+    for batch in bar:
+        position.batch += 1
+        name_skipped(run, batch)
+        last_of_step = position.batch % options.accumulate == 0 or position.batch == order.batches
+        if len(batch.pictures):
+            with nullcontext() if last_of_step else accelerator.no_sync(run.model):
+                loss, tally = run.model(batch.to(accelerator.device))
+                accelerator.backward(loss / options.accumulate)
+            position.sums += tally.stack().detach().cpu()
+            run.log.step(position.step, loss.detach())
+        if not last_of_step:
+            continue
+
+        run.schedule.set_rates(run.optimizer, position.step)
+        if options.grad_clip:
+            accelerator.clip_grad_norm_(run.model.parameters(), options.grad_clip)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        if run.average:
+            run.average.update_parameters(run.plain_model)
+        position.step += 1
+
+        if position.step % 10 == 0:
+            bar.set_postfix_str(f"loss {flushed_loss(run):.3f}")
+        done = position.step == options.max_steps
+        if done or interruption.wanted or time.monotonic() - saved > 60 * options.checkpoint_minutes:
+            flushed_loss(run)
+            run.save("last_model.pt")
+            saved = time.monotonic()
+            interruption.leave_if_wanted(position.step, options.output_dir)
+        if done:
+            return False
+    flushed_loss(run)
+    return True
+
+
+def flushed_loss(run: Run) -> float:
+    """Writes the losses that wait, and gives the mean of the epoch so far.
+
+    Raises:
+        Problem: one of them is not finite.
+    """
+    broken = run.log.flush()
+    if broken is not None:
+        raise Problem(
+            f"the loss became {broken} near step {run.position.step}, so training stopped; the last good checkpoint is "
+            f"in {run.options.output_dir}: go on from it with a lower --learning_rate, or a smaller --grad_clip."
+        )
+    return float(run.position.sums[1] / run.position.sums[0].clamp(min=1))
+
+
+@torch.no_grad()
+def validate(run: Run) -> float:
+    """Mean cross-entropy a word over the validation pictures, fed their own words; logs it with the epoch's training figures."""
+    options, accelerator, position = run.options, run.accelerator, run.position
+    model = run.validated_model.eval()
+    sums = torch.zeros(4, dtype=torch.float64)
+    started = time.monotonic()
+    for batch in tqdm(
+        run.validation.batches(0), "validating", run.validation.order.batches, unit="batch",
+        disable=options.quiet or not accelerator.is_main_process, leave=False,
+    ):  # fmt: skip
+        name_skipped(run, batch)
+        if len(batch.pictures):
+            with accelerator.autocast():
+                _, tally = model(batch.to(accelerator.device))
+            sums += tally.stack().cpu()
+    figures = {}
+    for split, split_sums in (("train", position.sums), ("val", sums)):
+        words, *totals = accelerator.reduce(split_sums.float().to(accelerator.device), "sum").tolist()
+        if not words:
+            raise Problem(f"no picture of the {split} split could be read: look at the first messages above.")
+        figures |= {f"{split}_{name}": total / words for name, total in zip(("loss", "top1", "top5"), totals, strict=True)}
+    run.log.event("epoch", position.step - 1, epoch=position.epoch + 1, validating_seconds=time.monotonic() - started, **figures)
+    star = "  best so far" if figures["val_loss"] < run.stopping.best else ""
+    say(
+        f"epoch {position.epoch + 1:3d}   train loss {figures['train_loss']:.3f}   val loss {figures['val_loss']:.3f}   "
+        f"val words right at once {figures['val_top1']:.1%}, in five {figures['val_top5']:.1%}{star}",
+        options.quiet or not accelerator.is_main_process,
+    )
+    return figures["val_loss"]
+
+
+def name_skipped(run: Run, batch: Batch) -> None:
+    """Names each picture that could not be read, once."""
+    for sentence in batch.skipped:
+        if sentence not in run.named:
+            run.named.add(sentence)
+            say(f"skipped: {sentence}")

@@ -1,0 +1,102 @@
+"""What training makes small, and what it counts on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from showtell.data.batches import Batch
+from showtell.model.decoder import Decoder, Unrolled
+from showtell.model.encoder import Encoder
+
+CHUNK = 1 << 24
+"""Logits that are in memory at a time: 64 MiB in float32."""
+
+
+@dataclass
+class Tally:
+    """Sums over words, on the device: add tallies up, divide by `words`."""
+
+    words: Tensor
+    cross_entropy: Tensor
+    """Without label smoothing, in nats."""
+    top1: Tensor
+    """Words that were the model's first guess."""
+    top5: Tensor
+    """Words among its first five guesses."""
+
+    def stack(self) -> Tensor:
+        """All four as one vector, to be added up across batches and processes."""
+        return torch.stack([self.words, self.cross_entropy, self.top1, self.top5])
+
+
+class TrainingModel(nn.Module):
+    """Encoder, decoder and loss in one module, as distribution over processes wants it.
+
+    Args:
+        encoder: None where the pictures come as features from the cache.
+        copies: how many cells of the promised grid each cell stands for (`GridShape.copies`).
+        label_smoothing: share of the probability that the loss spreads over all words (Szegedy et al. 2016, section 7).
+        attention_lambda: weight of the doubly stochastic regularisation.
+    """
+
+    def __init__(
+        self, encoder: Encoder | None, decoder: Decoder, copies: int, label_smoothing: float = 0.0, attention_lambda: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.copies, self.label_smoothing, self.attention_lambda = copies, label_smoothing, attention_lambda
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
+        """The loss of a batch (mean over words, plus the regularisation), and its tally."""
+        grid = self.encoder(batch.pictures) if self.encoder else batch.pictures.float()
+        # <end> is never fed and <start> is never predicted.
+        lengths = (batch.lengths - 1).clamp(min=0)
+        unrolled = self.decoder.unroll(grid, batch.captions[:, :, :-1], lengths)
+        targets = batch.captions[:, :, 1:].flatten()[unrolled.order]  # words
+        smooth, tally = word_loss(self.decoder, unrolled, targets, self.label_smoothing)
+        loss = smooth / tally.words
+        if self.attention_lambda:
+            loss = loss + self.attention_lambda * doubly_stochastic(unrolled.attention_sum, lengths, self.copies)
+        return loss, tally
+
+
+def word_loss(decoder: Decoder, unrolled: Unrolled, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tally]:
+    """Sum of the smoothed cross-entropy over all words, in chunks so that vocabulary x words never stands in memory.
+
+    A chunk's logits are computed again in the backward pass where there is more than one chunk.
+    """
+
+    def of_chunk(hidden: Tensor, context: Tensor, embedded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits = decoder.output.vocabulary(decoder.output.features(hidden, context, embedded)).float()  # words x V
+        smooth = F.cross_entropy(logits, target, reduction="sum", label_smoothing=label_smoothing)
+        with torch.no_grad():
+            of_target = logits.gather(1, target.unsqueeze(1))  # words x 1
+            better = (logits > of_target).sum(dim=1)  # words that the model likes more than the right one
+            cross_entropy = logits.logsumexp(dim=1).sum() - of_target.sum()
+        return smooth, torch.stack([better.new_tensor(len(target)), cross_entropy, (better < 1).sum(), (better < 5).sum()])
+
+    size = max(1, CHUNK // decoder.vocabulary_size)
+    chunks = list(zip(*(t.split(size) for t in (unrolled.hidden, unrolled.context, unrolled.embedded, targets)), strict=True))
+    if len(chunks) == 1 or not torch.is_grad_enabled():
+        parts = [of_chunk(*chunk) for chunk in chunks]
+    else:
+        parts = [checkpoint(of_chunk, *chunk, use_reentrant=False) for chunk in chunks]
+    return torch.stack([smooth for smooth, _ in parts]).sum(), Tally(*torch.stack([sums for _, sums in parts]).sum(dim=0))
+
+
+def doubly_stochastic(attention_sum: Tensor, lengths: Tensor, copies: int) -> Tensor:
+    """Mean over captions and cells of (1 - the cell's weights summed over time) squared (Xu et al. 2015, equation 14).
+
+    Args:
+        attention_sum: N x R x P.
+        lengths: N x R; captions of length 0 do not count.
+        copies: a cell of a pooled-up grid stands for so many, and each of them has its share of the weight.
+    """
+    real = (lengths > 0).flatten().nonzero().squeeze(1).to(attention_sum.device)
+    of_captions = attention_sum.flatten(0, 1)[real]  # captions x P
+    return (1 - of_captions / copies).square().mean()

@@ -1,0 +1,111 @@
+"""How the weights move: optimiser, learning rate over time, and when to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from showtell.training.options import TrainingOptions
+
+
+def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """Adam or AdamW over the weights that train, in groups by part (encoder, decoder) and decay.
+
+    Matrices decay; biases, norms and word vectors do not. Each group carries its undisturbed rate as `base_rate`.
+    """
+    groups = []
+    for part, module, rate in (("encoder", encoder, options.encoder_learning_rate), ("decoder", decoder, options.learning_rate)):
+        parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad] if module else []
+        for decays in (True, False):
+            chosen = [p for name, p in parameters if (p.ndim > 1 and "embedding" not in name) == decays]
+            if chosen:
+                decay = options.weight_decay if decays else 0.0
+                groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay, "part": part})
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
+    return kind(groups)
+
+
+@dataclass
+class Schedule:
+    """The learning rate as a share of its setting: warm-up, then constant, plateau or cosine.
+
+    Args:
+        kind: `constant`; `plateau` (a fifth after `patience` epochs without a better score); `cosine` (down to 0 at `total`).
+        warmup: steps over which the rate rises in a line from 0.
+        total: steps of the whole run.
+    """
+
+    kind: str
+    warmup: int
+    total: int
+    patience: int = 2
+    reduction: float = 0.2
+    factor: float = 1.0
+    waited: int = 0
+
+    def share(self, step: int) -> float:
+        """For the step with this number, from 0."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        if self.kind == "cosine":
+            done = min(1.0, (step - self.warmup) / max(1, self.total - self.warmup))
+            return 0.5 * (1 + math.cos(math.pi * done))
+        return self.factor
+
+    def set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_rate"] * self.share(step)
+
+    def epoch_ended(self, better: bool) -> None:
+        """Plateau looks at whether the epoch brought a better score."""
+        self.waited = 0 if better else self.waited + 1
+        if self.kind == "plateau" and self.waited > self.patience:
+            self.factor, self.waited = self.factor * self.reduction, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"factor": self.factor, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.factor, self.waited = state["factor"], state["waited"]
+
+
+@dataclass
+class EarlyStopping:
+    """Says when training no longer helps.
+
+    Args:
+        patience: epochs without progress after which to stop.
+        min_delta: a score is progress if it is lower than the last progress by this much.
+    """
+
+    patience: int = 5
+    min_delta: float = 0.001
+    best: float = field(default=math.inf)
+    """The lowest score so far."""
+    reference: float = field(default=math.inf)
+    """The score that the next one must beat by `min_delta` to count as progress."""
+    waited: int = 0
+
+    def observe(self, score: float) -> bool:
+        """Takes an epoch's score (lower is better); returns whether it is the best so far."""
+        better = score < self.best
+        self.best = min(self.best, score)
+        if score < self.reference - self.min_delta:
+            self.reference, self.waited = score, 0
+        else:
+            self.waited += 1
+        return better
+
+    @property
+    def should_stop(self) -> bool:
+        return self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "reference": self.reference, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.reference, self.waited = state["best"], state["reference"], state["waited"]

@@ -1,0 +1,188 @@
+"""A training run from settings to `best_model.pt`: reads the data, builds the model, and hands both to the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource
+from showtell.data.options import DataOptions
+from showtell.data.readers import read_records
+from showtell.data.records import Record
+from showtell.data.splits import split_records
+from showtell.files import written_whole
+from showtell.model.artefact import Artefact
+from showtell.model.decoder import Decoder
+from showtell.model.device import has_fast_bf16, resolve_device
+from showtell.model.encoder import Encoder, build_encoder
+from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.pictures import AugmentOptions, PictureOptions
+from showtell.training.checkpoint import check_folder, load_checkpoint_state, restore, save_checkpoint
+from showtell.training.features import cached_features
+from showtell.training.log import Log, say
+from showtell.training.loop import Feed, Position, Run, fit
+from showtell.training.loss import TrainingModel
+from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer
+from showtell.training.options import TrainingOptions
+from showtell.vocabulary import Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab, save_vocab
+
+
+def train(
+    *,
+    data: DataOptions,
+    vocabulary: VocabularyOptions,
+    pictures: PictureOptions,
+    augmentation: AugmentOptions,
+    encoder: EncoderOptions,
+    decoder: DecoderOptions,
+    options: TrainingOptions,
+    settings: dict[str, Any],
+) -> Path:
+    """Trains a captioner and returns the path of the best model.
+
+    Args:
+        data, vocabulary, pictures, augmentation, encoder, decoder, options: the rooms' options.
+        settings: all of them as plain data by room, to be saved with the run.
+
+    Raises:
+        WrongUse: the folder holds another run, or the vocabulary belongs to other captions.
+        Problem: no data, no weights, disk full, a loss that is not finite; Interrupted after Ctrl-C or SIGTERM.
+    """
+    folder, started = options.output_dir, time.monotonic()
+    accelerator = build_accelerator(options)
+    quiet = options.quiet or not accelerator.is_main_process
+    resume = check_folder(folder, settings, options.resume, options.overwrite)
+    content = load_checkpoint_state(folder / "last_model.pt") if resume else None
+
+    splits = split_records(read_records(data), data, options.seed)
+    with accelerator.main_process_first():
+        words = load_or_build_vocabulary(options.vocab, splits.train, vocabulary)
+    say(
+        f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(words):,} words "
+        f"({options.vocab}); on {accelerator.device} in {options.precision if options.precision != 'auto' else accelerator.mixed_precision.replace('no', 'float32')}",
+        quiet,
+    )
+
+    set_seed(options.seed)
+    eyes = build_encoder(encoder, pictures.picture_size)
+    mouth = Decoder(decoder, len(words), eyes.channels)
+    with accelerator.main_process_first():
+        training, validation = sources(
+            splits.train, splits.val, words, eyes, pictures, augmentation, options, data.workers, accelerator
+        )
+    cached = not isinstance(training, CaptionedPictures)
+    model = TrainingModel(
+        None if cached else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
+    )
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True) if options.ema else None
+    optimizer = build_optimizer(model.encoder, mouth, options)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    order = BatchOrder(len(training), options.batch_size, options.seed, rank, world)
+    workers = 0 if cached else data.workers
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    run = Run(
+        options=options,
+        accelerator=accelerator,
+        model=prepared,
+        plain_model=model,
+        average=average.to(accelerator.device) if average else None,
+        optimizer=optimizer,
+        schedule=Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
+        stopping=EarlyStopping(options.early_stop_patience, options.min_delta),
+        training=Feed(training, order, workers),
+        validation=Feed(validation, BatchOrder(len(validation), options.batch_size, None, rank, world), workers),
+        log=Log(folder, content["checkpoint"]["position"]["step"] if content else 0, accelerator.is_main_process),
+        position=Position(),
+        save=lambda name: save(name),
+    )
+
+    def save(name: str) -> None:
+        live = run.validated_model
+        about = {
+            "training_pictures": len(training), "validation_pictures": len(validation), "epochs": run.position.epoch,
+            "steps": run.position.step, "val_loss": run.stopping.best, "data": str(data.annotations or data.data),
+        }  # fmt: skip
+        artefact = Artefact.of(live.encoder or eyes, live.decoder, words, pictures, training=about)
+        if name == "last_model.pt":
+            save_checkpoint(run, artefact, folder / name)
+        elif accelerator.is_main_process:
+            from showtell.model.artefact import save_artefact
+
+            save_artefact(artefact, folder / name)
+
+    if content:
+        restore(run, content)
+        say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
+    elif accelerator.is_main_process:
+        with written_whole(folder / "settings.yaml") as file:
+            file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())
+
+    try:
+        why = fit(run)
+    finally:
+        run.log.close()
+    minutes = (time.monotonic() - started) / 60
+    best = folder / "best_model.pt"
+    say(f"Training ended after {minutes:.1f} minutes: {why}. Lowest validation loss {run.stopping.best:.3f}, in {best}.", quiet)
+    say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", quiet)
+    return best
+
+
+def build_accelerator(options: TrainingOptions) -> Accelerator:
+    """Device, precision and processes, by Hugging Face Accelerate: `accelerate launch` and `torchrun` need nothing more."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # a second run in one process may want another device
+    device = resolve_device(options.device)
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(device) else "float32"
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+def load_or_build_vocabulary(path: Path, records: Sequence[Record], options: VocabularyOptions) -> Vocabulary:
+    """The vocabulary of the training captions: from its file, which must have come from them, else built and saved there.
+
+    Raises:
+        WrongUse: the file came from other captions or other options.
+    """
+    captions = [caption for record in records for caption in record.captions]
+    if path.is_file():
+        vocabulary = load_vocab(path)
+        vocabulary.check_captions(captions_hash(captions), path)
+        vocabulary.check_options(options, path)
+        return vocabulary
+    vocabulary = build_vocabulary(captions, options)
+    save_vocab(vocabulary, path)
+    return vocabulary
+
+
+def sources(
+    train_records: Sequence[Record],
+    val_records: Sequence[Record],
+    words: Vocabulary,
+    encoder: Encoder,
+    pictures: PictureOptions,
+    augmentation: AugmentOptions,
+    options: TrainingOptions,
+    workers: int,
+    accelerator: Accelerator,
+) -> tuple[PictureSource, PictureSource]:
+    """Training and validation pictures: as cached features where the encoder is frozen, else as pixels."""
+    if encoder.frozen and options.cache_features:
+        quiet = options.quiet or not accelerator.is_main_process
+        both = [
+            cached_features(records, words, encoder, pictures, device=accelerator.device, workers=workers, quiet=quiet)
+            for records in (train_records, val_records)
+        ]
+        return both[0], both[1]
+    return (
+        CaptionedPictures(train_records, words, pictures, augmentation, options.seed),
+        CaptionedPictures(val_records, words, pictures),
+    )
