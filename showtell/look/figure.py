@@ -217,4 +217,4 @@ def _cut(text: str, font: Font, room: float) -> str:
 
 def _line(text: str) -> str:
     """On one line, and without what cannot be seen (control characters in a file's name); joiners of letters stay."""
-    return " ".join("".join(c if c.isprintable() or c in "\u200c\u200d" else " " for c in text).split())
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else " " for c in text).strip()

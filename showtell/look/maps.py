@@ -3,7 +3,8 @@
 The scale is honest: it is fixed, not stretched to each word's own largest weight. A weight counts by how many times it is what an
 even look at the whole picture would give (weight x cells), so that maps of all words, pictures and grids compare, and a word that
 looked nowhere in particular shows nothing in particular. Below 1 x the picture is grey and dim, at 1 x it has half its colours,
-and above it light falls on it, full at `BRIGHTEST` x. Each step is a doubling.
+and above it a warm lamp shines on it, full at `BRIGHTEST` x; more weight is never less light, and a blue thing in full light is
+still blue. The scale is logarithmic: equal steps are equal factors.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ DARKEST, BRIGHTEST = 1 / 4, 8.0
 
 # The colour of the light from faint to full: lightness grows throughout, and it runs from red to yellow beside greys, so that
 # nothing hangs on telling red from green.
-_LIGHT = np.array([(0x40, 0x08, 0x30), (0x9A, 0x20, 0x50), (0xE0, 0x50, 0x30), (0xFF, 0x95, 0x20), (0xFF, 0xDC, 0x70)], float)
-_LAMP = np.array([1.7, 1.35, 0.75])  # what full light does to the picture's own colours: a warm lamp
+_LIGHT = np.array([(0x40, 0x08, 0x30), (0x9A, 0x20, 0x50), (0xE0, 0x50, 0x30), (0xFF, 0x95, 0x30), (0xFF, 0xD8, 0x90)], float)
+_WARM_LAMP, _WHITE_LAMP = np.array([1.45, 1.3, 1.05]), 1.3  # what full light does to grey things, and to those with a colour
 _GREY = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
@@ -105,10 +106,19 @@ def glow(pixels: NDArray[np.uint8], times_even: Floats) -> NDArray[np.uint8]:
     grey = (colours @ _GREY)[..., None]
     colourful = np.clip((octaves + 1) / 2, 0, 1)  # none at half an even look, all at twice
     lit = (grey + (colours - grey) * colourful) * (0.8 - 0.3 * shade)
-    lit = np.clip(lit * (1 + light * (_LAMP - 1)), 0, 255)
-    beam = _light(light[..., 0]) * np.clip(light / 0.2, 0, 1) * 0.45
+    tint = 1 - 0.8 * _saturation(colours)  # a red or blue thing keeps its hue; grey ones around it take the warm light
+    lamp = _WHITE_LAMP + (_WARM_LAMP - _WHITE_LAMP) * tint
+    lit = np.clip(lit * (1 + light * (lamp - 1)), 0, 255)
+    beam = _light(light[..., 0]) * np.clip(light / 0.2, 0, 1) * 0.5 * tint
     screen: Floats = 255 - (255 - lit) * (255 - beam) / 255  # as two projectors add up
     return np.rint(screen).astype(np.uint8)
+
+
+def _saturation(colours: Floats) -> Floats:
+    """How far from grey, 0 to 1; dark pixels, whose hue is noise, count as greyer. ... x 3 to ... x 1."""
+    largest = colours.max(-1, keepdims=True)
+    saturation: Floats = (largest - colours.min(-1, keepdims=True)) / np.maximum(largest, 64)
+    return saturation
 
 
 def _light(light: Floats) -> Floats:

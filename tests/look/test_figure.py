@@ -21,7 +21,7 @@ def peaked(words: int, row: int, column: int, cells: int = 7) -> np.ndarray:
 
 
 def photograph(width: int = 320, height: int = 240) -> Image.Image:
-    return Image.new("RGB", (width, height), (60, 110, 170))
+    return Image.new("RGB", (width, height), (110, 115, 120))
 
 
 def tiles(figure: Image.Image) -> list[tuple[int, int, int, int]]:

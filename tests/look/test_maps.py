@@ -126,6 +126,14 @@ def test_the_picture_stays_recognisable_under_full_light() -> None:
     assert lit[0, 1] - lit[0, 0] > 60
 
 
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_thing_in_full_light_keeps_its_colour(channel: int) -> None:
+    colour = np.full((1, 1, 3), 30, np.uint8)
+    colour[..., channel] = 200
+    lit = glow(colour, np.full((1, 1), 8.0))[0, 0].astype(int)
+    assert lit.argmax() == channel and lit[channel] - np.delete(lit, channel).max() > 60
+
+
 def test_colour_leaves_what_is_not_looked_at() -> None:
     pixels = np.tile(np.array([200, 30, 90], np.uint8), (1, 2, 1))
     dark, bright = glow(pixels, np.array([[0.01, 2.0]]))[0].astype(int)
