@@ -18,7 +18,7 @@ class CaptioningOptions:
     model: Path | None = None
     """The model to use."""
     output: Path | None = None
-    """File for the captions, written as they come: .jsonl, .csv, or .json (COCO results). What it holds already is not done again."""
+    """File for captions, written as they come: .jsonl, .csv, or .json (COCO results). What it holds already is not done again."""
     attention: Path | None = None
     """Folder for a figure a picture that shows where the model looked for every word."""
     annotations: Path | None = None

@@ -1,0 +1,79 @@
+"""What captions were made with, kept beside them, so that one file never mixes two models or two ways of searching."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import showtell
+from showtell.errors import Problem, WrongUse
+from showtell.files import written_whole
+from showtell.search import SearchOptions
+
+Provenance = dict[str, Any]
+"""Plain data: the model's name and checksum, the search options, the annotations' checksum where image ids come from them."""
+
+
+def provenance(model: Path, search: SearchOptions, annotations: Path | None) -> Provenance:
+    """What captions are made with now."""
+    return {
+        "showtell": showtell.__version__,
+        "model": {"name": model.name, "sha256": _sha256(model)},
+        "search": json.loads(json.dumps(asdict(search))),
+        "annotations": annotations and {"name": annotations.name, "sha256": _sha256(annotations)},
+    }
+
+
+def provenance_path(output: Path) -> Path:
+    """Where it is kept: `captions.jsonl.settings.json` beside `captions.jsonl`."""
+    return output.with_name(f"{output.name}.settings.json")
+
+
+def save_provenance(now: Provenance, output: Path) -> None:
+    """Keep it beside the output, written whole."""
+    with written_whole(provenance_path(output)) as file:
+        file.write(json.dumps(now, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def check_provenance(now: Provenance, output: Path) -> None:
+    """See that an output file was made with the same as now.
+
+    Raises:
+        WrongUse: it was not, or nobody knows; the sentence names what differs.
+    """
+    path = provenance_path(output)
+    try:
+        then = json.loads(path.read_bytes())
+        differences = _differences(then, now)
+    except FileNotFoundError:
+        raise WrongUse(
+            f"{output} is there, but not {path.name}, which tells what made it: name another, or replace it by --overwrite."
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Problem(f"{path} is damaged: name another output, or replace both with --overwrite.") from error
+    if differences:
+        raise WrongUse(
+            f"{output} was made with other settings ({'; '.join(differences)}): name another, or replace it by --overwrite."
+        )
+
+
+def _differences(then: Provenance, now: Provenance) -> list[str]:
+    found = []
+    for file in ("model", "annotations"):
+        there, here = then[file] or {"name": "none"}, now[file] or {"name": "none"}
+        if there.get("sha256") != here.get("sha256"):
+            same_name = there["name"] == here["name"]
+            found.append(f"{file}: {'another ' if same_name else ''}{there['name']} then, {here['name']} now")
+    before = asdict(SearchOptions()) | then["search"]  # an option that is younger than the file had its default
+    return found + [f"{name}: {before[name]} then, {value} now" for name, value in now["search"].items() if before[name] != value]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Problem(f"{path} cannot be read ({error.strerror or error}).") from error
