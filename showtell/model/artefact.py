@@ -7,7 +7,7 @@ and "format": "showtell", "format_version": 1. A checkpoint is the same with one
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,7 +156,7 @@ def _artefact(content: dict[str, Any], path: Path) -> Artefact:
     return artefact
 
 
-def _options(kind: type[Options], values: dict[str, Any]) -> Options:
+def _options(kind: Callable[..., Options], values: dict[str, Any]) -> Options:
     """An options dataclass from plain data; lists become the tuples they were."""
     options = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
     if found := options.problems():

@@ -68,7 +68,7 @@ class AdditiveAttention(nn.Module):
         Returns:
             The contexts, N x R x C (cells averaged by weight), and the weights, N x R x P, float32, each row a distribution.
         """
-        scores: Tensor = AdditiveScore.apply(query, keys, self.v.to(keys.dtype))  # type: ignore[no-untyped-call]
+        scores: Tensor = AdditiveScore.apply(query, keys, self.v.to(keys.dtype))
         weights = scores.float().softmax(dim=-1)
         context = torch.bmm(weights.to(grid.dtype), grid)  # the rows of a picture share its grid: no copies
         return context, weights

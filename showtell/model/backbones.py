@@ -124,14 +124,13 @@ def build_backbone(options: EncoderOptions) -> Backbone:
 def _load(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     wanted = module.state_dict()
     # Old files lack the batch counters, which nothing here reads.
-    given = {name: tensor for name, tensor in tensors.items()} | {
+    given = dict(tensors) | {
         name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked") and name not in tensors
     }
     missing, unknown = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     other = sorted(name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape)
     for names, what in ((missing, "lacks"), (unknown, "has an unknown"), (other, "has another shape of")):
         if names:
-            raise Problem(
-                f"{source} does not fit this encoder: it {what} {names[0]} (and {len(names) - 1} more); name the encoder it was made for."
-            )
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise Problem(f"{source} does not fit this encoder: it {what} {names[0]}{more}; name the encoder it was made for.")
     module.load_state_dict(given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import exp
 from pathlib import Path
@@ -85,31 +84,32 @@ class Captioner:
         return cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, Path(path).name)
 
     @overload
-    def caption(self, source: Source, options: SearchOptions = ...) -> Caption: ...
+    def caption(self, source: Source, options: SearchOptions | None = ...) -> Caption: ...
     @overload
-    def caption(self, source: Sequence[Source], options: SearchOptions = ...) -> list[Caption]: ...
-    def caption(self, source: Source | Sequence[Source], options: SearchOptions = SearchOptions()) -> Caption | list[Caption]:
+    def caption(self, source: list[Source], options: SearchOptions | None = ...) -> list[Caption]: ...
+    def caption(self, source: Source | list[Source], options: SearchOptions | None = None) -> Caption | list[Caption]:
         """Captions one picture, or several in one batch.
 
         Raises:
             Problem: a picture cannot be read.
         """
-        if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        if isinstance(source, list):
             pixels = [shape(open_picture(each, self.pictures), self.pictures)[0] for each in source]
             return self.caption_pixels(np.stack(pixels), options) if pixels else []
         return self.caption_pixels(shape(open_picture(source, self.pictures), self.pictures)[0][None], options)[0]
 
     @torch.inference_mode()
-    def caption_pixels(self, pixels: npt.NDArray[np.uint8], options: SearchOptions = SearchOptions()) -> list[Caption]:
+    def caption_pixels(self, pixels: npt.NDArray[np.uint8], options: SearchOptions | None = None) -> list[Caption]:
         """Captions pictures that have their shape already.
 
         Args:
             pixels: uint8, N x S x S x 3, as `showtell.pictures.shape` makes them with `self.pictures`.
-            options: how to search.
+            options: how to search; beam search with five beams by default.
 
         Returns:
             N captions.
         """
+        options = options or SearchOptions()
         device = self.encoder.pixel_mean.device
         grid = self.encoder(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
         begin = torch.full((len(grid), 1), START, device=device)

@@ -206,7 +206,7 @@ class Decoder(nn.Module):
         running = torch.arange(captions.shape[2]) < lengths.unsqueeze(-1)  # N x R x T, on the CPU
         n_pictures, n_captions, n_words = captions.shape
         embedded = self.embed_dropout(self.embedding(captions))  # N x R x T x E
-        word_gates = self.from_word(embedded)  # N x R x T x 4H, one product for all words
+        word_gates = self.from_word(embedded).unbind(dim=2)  # T times N x R x 4H, from one product for all words
         state = self.start(grid)
         state = replace(state, hidden=state.hidden.expand(-1, n_captions, -1), cell=state.cell.expand(-1, n_captions, -1))
         hiddens, contexts, attention, order = [], [], [], []
@@ -217,7 +217,7 @@ class Decoder(nn.Module):
             state = State(
                 state.grid[:pictures], state.keys[:pictures], state.hidden[:pictures, :rows], state.cell[:pictures, :rows]
             )
-            state, context, weights = self._advance(word_gates[:pictures, :rows, t], state)
+            state, context, weights = self._advance(word_gates[t][:pictures, :rows], state)
             block = on[:pictures, :rows]
             real = block.flatten().nonzero().squeeze(1).to(grid.device, non_blocking=True)
             hiddens.append(state.hidden.flatten(0, 1)[real])

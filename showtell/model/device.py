@@ -32,7 +32,7 @@ def has_fast_bf16(device: torch.device) -> bool:
     that report the instructions (virtual machines among them) are slower in it all the same.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     features = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     if not (features.get("avx512_bf16") or features.get("amx_bf16")):
         return False

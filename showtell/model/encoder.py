@@ -92,7 +92,7 @@ class Encoder(nn.Module):
     def pooled_up(self, grid: Tensor) -> Tensor:
         """The grid with every copy written out: N x 49 x C -> N x 196 x C for the promised 14 x 14; unchanged without copies."""
         times = round(self.grid_shape.copies**0.5)
-        square = grid.unflatten(1, (self.grid_shape.rows, self.grid_shape.columns))
+        square: Tensor = grid.unflatten(1, (self.grid_shape.rows, self.grid_shape.columns))
         return square.repeat_interleave(times, 1).repeat_interleave(times, 2).flatten(1, 2)
 
     # --- freezing ---------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class DecoderOptions:
     grid_dropout: float = 0.0
     """Share of the grid's channels dropped, in training."""
     deep_output: bool = False
-    """Words are scored from hidden state, context and last word together (Xu et al. 2015, equation 7) instead of the hidden state alone."""
+    """Score words from hidden state, context and last word (Xu et al. 2015, equation 7), not from the hidden state alone."""
 
     def problems(self) -> list[str]:
         found = [

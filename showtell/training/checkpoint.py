@@ -10,8 +10,8 @@ import yaml
 from accelerate.utils import gather_object
 
 from showtell.errors import Problem, WrongUse
-from showtell.model.artefact import Artefact, read_model_file, save_artefact
-from showtell.training.loop import Position, Run
+from showtell.model.artefact import read_model_file, save_artefact
+from showtell.training.state import Position, Run
 
 MAY_CHANGE = {
     "training.quiet", "training.device", "training.checkpoint_minutes", "training.max_steps", "training.early_stop_patience",
@@ -20,8 +20,8 @@ MAY_CHANGE = {
 """Settings that may differ when a run goes on: they do not change what it computes, or only when it ends."""
 
 
-def save_checkpoint(run: Run, artefact: Artefact, path: Path) -> None:
-    """Writes the artefact with the state of the run beside it. Every process must call it; the first one writes."""
+def save_checkpoint(run: Run) -> None:
+    """Writes `last_model.pt`: the model with the state of the run beside it. Every process must call it; the first one writes."""
     random_states = gather_object([_random_state()])
     if not run.accelerator.is_main_process:
         return
@@ -35,7 +35,7 @@ def save_checkpoint(run: Run, artefact: Artefact, path: Path) -> None:
         "position": {"epoch": position.epoch, "batch": position.batch, "step": position.step, "sums": position.sums},
         "random": random_states,
     }
-    save_artefact(artefact, path, checkpoint=state)
+    save_artefact(run.artefact(), run.options.output_dir / "last_model.pt", checkpoint=state)
 
 
 def load_checkpoint_state(path: Path) -> dict[str, Any]:

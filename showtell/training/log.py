@@ -31,7 +31,7 @@ class Log:
         folder.mkdir(parents=True, exist_ok=True)
         kept = [line for line in self._lines() if json.loads(line)["step"] < first_step]
         self.path.write_text("".join(kept), "utf-8")
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def _lines(self) -> list[str]:
         """Whole lines only: a kill may have left half of one at the end."""
@@ -62,12 +62,12 @@ class Log:
             file.write(json.dumps({"event": kind, "step": step, **numbers}, ensure_ascii=False) + "\n")
         for name, value in numbers.items():
             if isinstance(value, int | float):
-                self.board.add_scalar(f"{kind}/{name}", value, step)  # type: ignore[no-untyped-call]
+                self.board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
         self.flush()
         if self.writes:
-            self.board.close()  # type: ignore[no-untyped-call]
+            self.board.close()
 
 
 def say(text: str, quiet: bool = False) -> None:

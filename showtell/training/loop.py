@@ -3,91 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from showtell.data.batches import Batch, BatchOrder, PictureSource, collate
+from showtell.data.batches import Batch
 from showtell.errors import Problem
+from showtell.model.artefact import save_artefact
+from showtell.training.checkpoint import save_checkpoint
 from showtell.training.interruption import Interruption
-from showtell.training.log import Log, say
-from showtell.training.loss import TrainingModel
-from showtell.training.optimisation import EarlyStopping, Schedule
-from showtell.training.options import TrainingOptions
-
-
-@dataclass
-class Position:
-    """Where in the run we are: what comes next, and what the epoch has summed up so far."""
-
-    epoch: int = 0
-    batch: int = 0
-    """The epoch's next batch."""
-    step: int = 0
-    """The next optimiser step."""
-    sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
-    """Of the epoch's tallies: words, cross-entropy, top-1, top-5."""
-
-
-@dataclass
-class Feed:
-    """Pictures in the order in which they are to be seen."""
-
-    source: PictureSource
-    order: BatchOrder
-    workers: int
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """The epoch's batches from number `first` on."""
-        self.source.set_epoch(epoch)
-        self.order.start(epoch, first)
-        return iter(
-            DataLoader(
-                self.source,  # type: ignore[arg-type]
-                batch_sampler=self.order,
-                collate_fn=collate,
-                num_workers=self.workers,
-                pin_memory=torch.cuda.is_available(),
-                generator=torch.Generator(),  # its own, or opening a loader would move the generator that dropout draws from
-            )
-        )
-
-
-@dataclass
-class Run:
-    """Everything that a run moves along, and everything that a checkpoint keeps of it."""
-
-    options: TrainingOptions
-    accelerator: Accelerator
-    model: torch.nn.Module
-    """The `TrainingModel`, as Accelerate prepared it."""
-    plain_model: TrainingModel
-    """The same, as it is saved."""
-    average: AveragedModel | None
-    optimizer: Any
-    schedule: Schedule
-    stopping: EarlyStopping
-    training: Feed
-    validation: Feed
-    log: Log
-    position: Position
-    save: Callable[[str], None]
-    """Writes a checkpoint (`last_model.pt`) or the model (`best_model.pt`) of that name."""
-    named: set[str] = field(default_factory=set)
-    """Pictures that could not be read, each named once."""
-
-    @property
-    def validated_model(self) -> TrainingModel:
-        """The model that is validated and saved: the moving average where there is one."""
-        return self.average.module if self.average else self.plain_model
+from showtell.training.log import say
+from showtell.training.state import Position, Run
 
 
 def fit(run: Run) -> str:
@@ -97,18 +24,18 @@ def fit(run: Run) -> str:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
         Problem: the loss is not finite; the last checkpoint stands as it was.
     """
-    position, options = run.position, run.options
+    options = run.options
     with Interruption() as interruption:
-        while position.epoch < options.epochs and not run.stopping.should_stop:
+        while run.position.epoch < options.epochs and not run.stopping.should_stop:
             if not train_epoch(run, interruption):
                 return f"it has made the {options.max_steps} steps that were asked for"
             score = validate(run)
             better = run.stopping.observe(score)
             run.schedule.epoch_ended(better)
-            position.epoch, position.batch, position.sums = position.epoch + 1, 0, torch.zeros(4, dtype=torch.float64)
-            if better:
-                run.save("best_model.pt")
-            run.save("last_model.pt")
+            run.position = Position(epoch=run.position.epoch + 1, step=run.position.step)
+            if better and run.accelerator.is_main_process:
+                save_artefact(run.artefact(), options.output_dir / "best_model.pt")
+            save_checkpoint(run)
     if run.stopping.should_stop:
         return f"the validation loss has not become better for {run.stopping.waited} epochs"
     return f"its {options.epochs} epochs are done"
@@ -123,7 +50,7 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
     batches = run.training.batches(position.epoch, position.batch)
     bar = tqdm(
         batches, f"epoch {position.epoch + 1}/{options.epochs}", order.batches, initial=position.batch, unit="batch",
-        disable=options.quiet or not accelerator.is_main_process, leave=False,
+        disable=run.quiet, leave=False,
     )  # fmt: skip
     for batch in bar:
         position.batch += 1
@@ -152,7 +79,7 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
         done = position.step == options.max_steps
         if done or interruption.wanted or time.monotonic() - saved > 60 * options.checkpoint_minutes:
             flushed_loss(run)
-            run.save("last_model.pt")
+            save_checkpoint(run)
             saved = time.monotonic()
             interruption.leave_if_wanted(position.step, options.output_dir)
         if done:
@@ -179,20 +106,20 @@ def flushed_loss(run: Run) -> float:
 @torch.no_grad()
 def validate(run: Run) -> float:
     """Mean cross-entropy a word over the validation pictures, fed their own words; logs it with the epoch's training figures."""
-    options, accelerator, position = run.options, run.accelerator, run.position
+    accelerator, position = run.accelerator, run.position
     model = run.validated_model.eval()
     sums = torch.zeros(4, dtype=torch.float64)
     started = time.monotonic()
     for batch in tqdm(
         run.validation.batches(0), "validating", run.validation.order.batches, unit="batch",
-        disable=options.quiet or not accelerator.is_main_process, leave=False,
+        disable=run.quiet, leave=False,
     ):  # fmt: skip
         name_skipped(run, batch)
         if len(batch.pictures):
             with accelerator.autocast():
                 _, tally = model(batch.to(accelerator.device))
             sums += tally.stack().cpu()
-    figures = {}
+    figures: dict[str, float] = {}
     for split, split_sums in (("train", position.sums), ("val", sums)):
         words, *totals = accelerator.reduce(split_sums.float().to(accelerator.device), "sum").tolist()
         if not words:
@@ -203,7 +130,7 @@ def validate(run: Run) -> float:
     say(
         f"epoch {position.epoch + 1:3d}   train loss {figures['train_loss']:.3f}   val loss {figures['val_loss']:.3f}   "
         f"val words right at once {figures['val_top1']:.1%}, in five {figures['val_top5']:.1%}{star}",
-        options.quiet or not accelerator.is_main_process,
+        run.quiet,
     )
     return figures["val_loss"]
 

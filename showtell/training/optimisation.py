@@ -25,8 +25,9 @@ def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: Trai
             if chosen:
                 decay = options.weight_decay if decays else 0.0
                 groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay, "part": part})
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
-    return kind(groups)
+    kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
+    optimizer: torch.optim.Optimizer = kind(groups)
+    return optimizer
 
 
 @dataclass

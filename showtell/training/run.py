@@ -17,21 +17,21 @@ from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
-from showtell.data.splits import split_records
+from showtell.data.splits import Splits, split_records
 from showtell.files import written_whole
-from showtell.model.artefact import Artefact
 from showtell.model.decoder import Decoder
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures import AugmentOptions, PictureOptions
-from showtell.training.checkpoint import check_folder, load_checkpoint_state, restore, save_checkpoint
+from showtell.training.checkpoint import check_folder, load_checkpoint_state, restore
 from showtell.training.features import cached_features
 from showtell.training.log import Log, say
-from showtell.training.loop import Feed, Position, Run, fit
+from showtell.training.loop import fit
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer
 from showtell.training.options import TrainingOptions
+from showtell.training.state import Feed, Run
 from showtell.vocabulary import Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab, save_vocab
 
 
@@ -59,15 +59,17 @@ def train(
     folder, started = options.output_dir, time.monotonic()
     accelerator = build_accelerator(options)
     quiet = options.quiet or not accelerator.is_main_process
-    resume = check_folder(folder, settings, options.resume, options.overwrite)
-    content = load_checkpoint_state(folder / "last_model.pt") if resume else None
+    checkpoint = None
+    if check_folder(folder, settings, options.resume, options.overwrite):
+        checkpoint = load_checkpoint_state(folder / "last_model.pt")
 
     splits = split_records(read_records(data), data, options.seed)
     with accelerator.main_process_first():
         words = load_or_build_vocabulary(options.vocab, splits.train, vocabulary)
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "float32"
     say(
         f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(words):,} words "
-        f"({options.vocab}); on {accelerator.device} in {options.precision if options.precision != 'auto' else accelerator.mixed_precision.replace('no', 'float32')}",
+        f"({options.vocab}); on {accelerator.device} in {precision}",
         quiet,
     )
 
@@ -75,51 +77,27 @@ def train(
     eyes = build_encoder(encoder, pictures.picture_size)
     mouth = Decoder(decoder, len(words), eyes.channels)
     with accelerator.main_process_first():
-        training, validation = sources(
-            splits.train, splits.val, words, eyes, pictures, augmentation, options, data.workers, accelerator
-        )
+        training, validation = sources(splits, words, eyes, pictures, augmentation, options, data.workers, accelerator)
     cached = not isinstance(training, CaptionedPictures)
     model = TrainingModel(
         None if cached else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
     )
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True) if options.ema else None
-    optimizer = build_optimizer(model.encoder, mouth, options)
-    rank, world = accelerator.process_index, accelerator.num_processes
-    order = BatchOrder(len(training), options.batch_size, options.seed, rank, world)
-    workers = 0 if cached else data.workers
-    prepared, optimizer = accelerator.prepare(model, optimizer)
+    prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
+    processes = accelerator.process_index, accelerator.num_processes
+    order = BatchOrder(len(training), options.batch_size, options.seed, *processes)
+    workers = 0 if cached else data.workers  # a cached grid is there at once
     run = Run(
-        options=options,
-        accelerator=accelerator,
-        model=prepared,
-        plain_model=model,
-        average=average.to(accelerator.device) if average else None,
-        optimizer=optimizer,
-        schedule=Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
-        stopping=EarlyStopping(options.early_stop_patience, options.min_delta),
-        training=Feed(training, order, workers),
-        validation=Feed(validation, BatchOrder(len(validation), options.batch_size, None, rank, world), workers),
-        log=Log(folder, content["checkpoint"]["position"]["step"] if content else 0, accelerator.is_main_process),
-        position=Position(),
-        save=lambda name: save(name),
-    )
-
-    def save(name: str) -> None:
-        live = run.validated_model
-        about = {
-            "training_pictures": len(training), "validation_pictures": len(validation), "epochs": run.position.epoch,
-            "steps": run.position.step, "val_loss": run.stopping.best, "data": str(data.annotations or data.data),
-        }  # fmt: skip
-        artefact = Artefact.of(live.encoder or eyes, live.decoder, words, pictures, training=about)
-        if name == "last_model.pt":
-            save_checkpoint(run, artefact, folder / name)
-        elif accelerator.is_main_process:
-            from showtell.model.artefact import save_artefact
-
-            save_artefact(artefact, folder / name)
-
-    if content:
-        restore(run, content)
+        options, accelerator, prepared, model, average.to(accelerator.device) if average else None, optimizer,
+        Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
+        EarlyStopping(options.early_stop_patience, options.min_delta),
+        Feed(training, order, workers),
+        Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
+        Log(folder, checkpoint["checkpoint"]["position"]["step"] if checkpoint else 0, accelerator.is_main_process),
+        eyes, words, pictures, str(data.annotations or data.data),
+    )  # fmt: skip
+    if checkpoint:
+        restore(run, checkpoint)
         say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
     elif accelerator.is_main_process:
         with written_whole(folder / "settings.yaml") as file:
@@ -129,10 +107,11 @@ def train(
         why = fit(run)
     finally:
         run.log.close()
-    minutes = (time.monotonic() - started) / 60
-    best = folder / "best_model.pt"
-    say(f"Training ended after {minutes:.1f} minutes: {why}. Lowest validation loss {run.stopping.best:.3f}, in {best}.", quiet)
-    say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", quiet)
+    best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60
+    say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
+    if best.is_file():
+        say(f"Lowest validation loss {run.stopping.best:.3f}, in {best}.", quiet)
+        say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", quiet)
     return best
 
 
@@ -164,8 +143,7 @@ def load_or_build_vocabulary(path: Path, records: Sequence[Record], options: Voc
 
 
 def sources(
-    train_records: Sequence[Record],
-    val_records: Sequence[Record],
+    splits: Splits,
     words: Vocabulary,
     encoder: Encoder,
     pictures: PictureOptions,
@@ -177,12 +155,12 @@ def sources(
     """Training and validation pictures: as cached features where the encoder is frozen, else as pixels."""
     if encoder.frozen and options.cache_features:
         quiet = options.quiet or not accelerator.is_main_process
-        both = [
+        training, validation = (
             cached_features(records, words, encoder, pictures, device=accelerator.device, workers=workers, quiet=quiet)
-            for records in (train_records, val_records)
-        ]
-        return both[0], both[1]
+            for records in (splits.train, splits.val)
+        )
+        return training, validation
     return (
-        CaptionedPictures(train_records, words, pictures, augmentation, options.seed),
-        CaptionedPictures(val_records, words, pictures),
+        CaptionedPictures(splits.train, words, pictures, augmentation, options.seed),
+        CaptionedPictures(splits.val, words, pictures),
     )

@@ -1,0 +1,109 @@
+"""Everything that a training run moves along, and everything that a checkpoint keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from showtell.data.batches import Batch, BatchOrder, PictureSource, collate
+from showtell.model.artefact import Artefact
+from showtell.model.encoder import Encoder
+from showtell.pictures import PictureOptions
+from showtell.training.log import Log
+from showtell.training.loss import TrainingModel
+from showtell.training.optimisation import EarlyStopping, Schedule
+from showtell.training.options import TrainingOptions
+from showtell.vocabulary import Vocabulary
+
+
+@dataclass
+class Position:
+    """Where in the run we are: what comes next, and what the epoch has summed up so far."""
+
+    epoch: int = 0
+    batch: int = 0
+    """The epoch's next batch."""
+    step: int = 0
+    """The next optimiser step."""
+    sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
+    """Of the epoch's tallies: words, cross-entropy, top-1, top-5."""
+
+
+@dataclass
+class Feed:
+    """Pictures in the order in which they are to be seen."""
+
+    source: PictureSource
+    order: BatchOrder
+    workers: int
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from number `first` on."""
+        self.source.set_epoch(epoch)
+        self.order.start(epoch, first)
+        return iter(
+            DataLoader(
+                self.source,  # type: ignore[arg-type]
+                batch_sampler=self.order,
+                collate_fn=collate,
+                num_workers=self.workers,
+                pin_memory=torch.cuda.is_available(),
+                generator=torch.Generator(),  # its own, or opening a loader would move the generator that dropout draws from
+            )
+        )
+
+
+@dataclass
+class Run:
+    """A run between two of its steps."""
+
+    options: TrainingOptions
+    accelerator: Accelerator
+    model: torch.nn.Module
+    """The `TrainingModel`, as Accelerate prepared it."""
+    plain_model: TrainingModel
+    """The same, as it is saved."""
+    average: AveragedModel | None
+    optimizer: Any
+    schedule: Schedule
+    stopping: EarlyStopping
+    training: Feed
+    validation: Feed
+    log: Log
+    encoder: Encoder
+    """What the pictures go through, in the model or, where it is frozen, before the cache."""
+    vocabulary: Vocabulary
+    pictures: PictureOptions
+    data: str
+    """What the model file calls the data."""
+    position: Position = field(default_factory=Position)
+    named: set[str] = field(default_factory=set)
+    """Pictures that could not be read, each named once."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether this process keeps still: by request, or because another one speaks."""
+        return self.options.quiet or not self.accelerator.is_main_process
+
+    @property
+    def validated_model(self) -> TrainingModel:
+        """The model that is validated and saved: the moving average where there is one."""
+        return cast(TrainingModel, self.average.module) if self.average else self.plain_model
+
+    def artefact(self) -> Artefact:
+        """What would be saved of the model now."""
+        model = self.validated_model
+        return Artefact.of(
+            model.encoder or self.encoder, model.decoder, self.vocabulary, self.pictures,
+            training={
+                "data": self.data, "training_pictures": len(self.training.source), "epochs": self.position.epoch,
+                "steps": self.position.step, "lowest_val_loss": self.stopping.best,
+            },
+        )  # fmt: skip
