@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 class Dice:
-    """Random numbers that follow from `key`, any number of non-negative integers, and nothing else."""
+    """Random numbers that follow from `key`, any number of integers below 2 ** 32, and nothing else.
+
+    Keys of the same length give different numbers; NumPy takes a key to be the same as one with zeros added at its end.
+    """
 
     def __init__(self, *key: int) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))

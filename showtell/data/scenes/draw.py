@@ -16,8 +16,8 @@ Picture = NDArray[np.floating[Any]]
 """Rows x columns x 3, light from 0 to 255, while it is being drawn."""
 
 GROUNDS = (
-    (168, 150, 126), (140, 146, 150), (122, 134, 122), (150, 128, 118), (104, 116, 130), (132, 122, 140),
-    (176, 164, 148), (116, 104, 94), (96, 104, 104), (154, 158, 146), (128, 140, 152), (110, 98, 110),
+    (168, 150, 126), (140, 146, 150), (122, 134, 122), (150, 128, 118), (104, 116, 130), (126, 122, 132),
+    (176, 164, 148), (116, 104, 94), (96, 104, 104), (154, 158, 146), (128, 140, 152), (108, 101, 106),
 )  # fmt: skip
 """Muted colours for backgrounds, none of them like one of the objects' colours."""
 TEXTURES = ("plain", "clouds", "stripes", "tiles", "dots", "bokeh", "linen", "wood")

@@ -137,12 +137,12 @@ def _phrase_at(words: Sequence[str], at: int) -> _Piece | None:
 
 def _name_at(words: Sequence[str], at: int) -> _Piece | None:
     """An object's name: an article or none, sizes and colours, at most one noun."""
-    stop = at + (words[at] in _ARTICLES)
+    first = stop = at + (words[at] in _ARTICLES)
     while stop < len(words) and words[stop] in _NAMING:
         stop += 1
         if words[stop - 1] in _SHAPE_OF:
             break
-    return _Piece("n", at, stop) if words[stop - 1] in _NAMING else None
+    return _Piece("n", at, stop) if stop > first else None
 
 
 def _named(piece: _Piece, words: Sequence[str], scene: Scene) -> NamedObject:

@@ -44,9 +44,10 @@ class ScenesOptions:
             for name in SPLITS
             if not 1 <= getattr(self, name) <= 999_999
         ]
-        found += [
-            f"{name} is {getattr(self, name)}; it cannot be negative." for name in ("seed", "workers") if getattr(self, name) < 0
-        ]
+        if not 0 <= self.seed < 1 << 32:
+            found.append(f"seed is {self.seed}; it must lie between 0 and {(1 << 32) - 1}.")
+        if self.workers < 0:
+            found.append(f"workers is {self.workers}; it cannot be negative.")
         if not 112 <= self.picture_side <= 1024:
             found.append(f"picture_side is {self.picture_side}; it must lie between 112 and 1024 pixels.")
         return found

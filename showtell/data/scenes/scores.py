@@ -76,7 +76,13 @@ def evaluate_scenes(
     for r in relations:
         stated, right = by_relation.get(r.relation, (0, 0))
         by_relation[r.relation] = stated + 1, right + r.right
-    pointing, chance = (None, None) if maps is None else pointing_game(verdicts, scenes, maps)
+    pointing, chance = None, None
+    if maps is not None:
+        for caption, attention in zip(captions, maps, strict=True):
+            words = len(caption.split() if isinstance(caption, str) else caption)
+            if words != np.shape(attention)[0]:
+                raise ValueError(f"a caption has {words} words but {np.shape(attention)[0]} maps: {caption!r}")
+        pointing, chance = pointing_game(verdicts, scenes, maps)
     return SceneScores(
         captions=len(verdicts),
         right=_share([v.right for v in verdicts]),

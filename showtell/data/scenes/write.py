@@ -33,7 +33,7 @@ from showtell.data.scenes.scene import Scene
 from showtell.data.scenes.shapes import SHAPES
 from showtell.errors import Problem, WrongUse
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same options give other bytes."""
 DESCRIPTION = "showtell scenes"
 SCRATCH = ".scenes-"
