@@ -279,5 +279,5 @@ def _sentences(path: Path) -> Iterator[None]:
     except OSError as error:
         advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be read and written"
         raise Problem(
-            f"{error.filename or path} cannot be written ({error.strerror or error}): {advice}, then the same command goes on."
+            f"{error.filename or path} cannot be written ({error.strerror or error}): {advice}, then run this again."
         ) from error

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from showtell.captioning.batches import Batch, Job, Opened, batches, open_job
+from showtell.captioning.batches import Batch, Job, Opened, Unreadable, batches, open_job
 from showtell.captioning.figures import FigureNames, draw_figure
 from showtell.captioning.inputs import STANDARD_INPUT, find_pictures
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.output import NoOutput, output_for
-from showtell.captioning.records import captioned, skipped
+from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
 from showtell.errors import Problem, WrongUse
@@ -39,24 +41,40 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
         WrongUse: no model or no picture is named, or the output holds what was made otherwise.
         Problem: the model cannot be read, or the output cannot be written.
     """
-    if options.model is None:
-        raise WrongUse("No model: name one with --model.")
-    if not options.model.exists():
-        raise Problem(f"There is no model at {options.model}: train one (showtell train), or name another with --model.")
-    if not options.image:
-        raise WrongUse('No picture: name some, or folders, patterns such as "holiday/*.jpg", or - for names on standard input.')
-    screen = Screen(options.quiet)
-    with output_for(options, search) as output:
-        jobs: Iterable[Job] = _jobs(options, output, screen)
+    model = _model(options)
+    places = {"captions": options.output, "figures": options.attention}
+    with Screen(options.quiet, places) as screen, output_for(options, search) as output:
+        jobs, total = _jobs(options, output, screen), None
         if STANDARD_INPUT not in options.image:  # else they are taken as they come, for there may be no end to them
-            jobs = list(jobs)
-        if jobs:
-            _caption_all(jobs, options, search, output, screen)
+            known = list(jobs)
+            jobs, total = iter(known), len(known)
+        if first := next(jobs, None):
+            from showtell.model.captioner import Captioner  # here, since it brings torch, which takes seconds
+
+            captioner = Captioner.from_pretrained(model, options.device)
+            screen.say(f"{captioner.name} speaks ({model}).")
+            output.begin()
+            with Threads(options.workers) as threads, screen.progress(total):
+                opened = threads.map(partial(open_job, options=captioner.pictures), chain([first], jobs), 2 * options.batch_size)
+                for batch in batches(opened, options.batch_size):
+                    captions = _captions(batch, captioner, search)
+                    undrawn = _figures(batch, captions, captioner.name, threads)  # before records: who has one has a figure
+                    output.write(_record(each, captions, captioner.name) for each in batch)
+                    screen.show(batch, captions, undrawn)
         output.finish()
-    screen.say(screen.summary(_places(options, screen)))
     if not screen.captioned and not screen.held:
         return NOTHING_READABLE
     return SOME_SKIPPED if screen.skipped else ALL_DONE
+
+
+def _model(options: CaptioningOptions) -> Path:
+    if options.model is None:
+        raise WrongUse("No model: name one with --model.")
+    if not options.image:
+        raise WrongUse('No picture: name some, or folders, patterns such as "holiday/*.jpg", or - for names on standard input.')
+    if not options.model.exists():
+        raise Problem(f"There is no model at {options.model}: train one (showtell train), or name another with --model.")
+    return options.model
 
 
 def _jobs(options: CaptioningOptions, output: NoOutput, screen: Screen) -> Iterator[Job]:
@@ -86,55 +104,28 @@ def _standard_input() -> Iterator[str]:
     yield from sys.stdin
 
 
-def _caption_all(
-    jobs: Iterable[Job], options: CaptioningOptions, search: SearchOptions, output: NoOutput, screen: Screen
-) -> None:
-    from showtell.model.captioner import Captioner  # here, since it brings torch, which takes seconds
-
-    assert options.model is not None
-    captioner = Captioner.from_pretrained(options.model, options.device)
-    screen.say(f"{captioner.name} speaks ({options.model}).")
-    output.begin()
-    with Threads(options.workers) as threads, screen.progress(len(jobs) if isinstance(jobs, list) else None):
-        opened = threads.map(partial(open_job, options=captioner.pictures), jobs, ahead=2 * options.batch_size)
-        for batch in batches(opened, options.batch_size):
-            _caption_batch(batch, captioner, search, threads, output, screen)
-
-
-def _caption_batch(
-    batch: Batch, captioner: Captioner, search: SearchOptions, threads: Threads, output: NoOutput, screen: Screen
-) -> None:
+def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict[Job, Caption]:
+    """What the model says of those that could be opened."""
     readable = [each for each in batch if isinstance(each, Opened)]
-    captions = _captions(readable, captioner, search)
-    said = list(zip(readable, captions, strict=True))
-    drawn = [each for each in said if each[0].job.figure is not None]  # before records: whoever has a record has its figure
-    refused = [*threads.map(lambda each: draw_figure(*each, captioner.name), drawn, ahead=len(batch))]
-    found = iter(captions)
-    output.write(
-        captioned(each.job.image, next(found), captioner.name)
-        if isinstance(each, Opened)
-        else skipped(each.job.image, each.error)
-        for each in batch
-    )
-    for sentence in [*(each.error for each in batch if not isinstance(each, Opened)), *filter(None, refused)]:
-        screen.skip(sentence)
-    screen.show([(each.job.image, caption) for each, caption in said])
-    screen.advance(len(batch))
-
-
-def _captions(pictures: list[Opened], captioner: Captioner, search: SearchOptions) -> list[Caption]:
-    if not pictures:
-        return []
+    if not readable:
+        return {}
     try:
-        return captioner.caption_pixels(np.stack([each.pixels for each in pictures]), search)
-    except RuntimeError as error:  # torch's own kinds of it are not imported here
+        captions = captioner.caption_pixels(np.stack([each.pixels for each in readable]), search)  # N x S x S x 3
+    except RuntimeError as error:  # torch has kinds of its own for it, but is not imported here
         if "out of memory" in str(error) or "allocate memory" in str(error):
-            raise Problem(
-                f"{len(pictures)} pictures at once do not fit into memory: lower --batch_size or --beam_size."
-            ) from error
+            raise Problem(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size.") from error
         raise
+    return {each.job: caption for each, caption in zip(readable, captions, strict=True)}
 
 
-def _places(options: CaptioningOptions, screen: Screen) -> list[str]:
-    places = {"the captions are in": options.output, "the figures are in": options.attention}
-    return [f"{what} {where}" for what, where in places.items() if where is not None and (screen.captioned or screen.held)]
+def _figures(batch: Batch, captions: dict[Job, Caption], model: str, threads: Threads) -> list[str]:
+    """Draws the figures that are asked for, by threads, and says which could not be drawn."""
+    wanted = [each for each in batch if isinstance(each, Opened) and each.job.figure]
+    told = threads.map(lambda each: draw_figure(each, captions[each.job], model), wanted, len(batch))
+    return [sentence for sentence in told if sentence]
+
+
+def _record(picture: Opened | Unreadable, captions: dict[Job, Caption], model: str) -> Record:
+    if isinstance(picture, Unreadable):
+        return skipped(picture.job.image, picture.error)
+    return captioned(picture.job.image, captions[picture.job], model)

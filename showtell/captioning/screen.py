@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from showtell.captioning.batches import Batch, Job, Unreadable
 from showtell.pictures.opening import printable
 
 if TYPE_CHECKING:
@@ -20,14 +23,15 @@ FEW = 8
 
 
 class Screen:
-    """Says what happens, and counts.
+    """Says what happens, and counts. Used as a context, it sums up at the end, also when something stops the run.
 
     Args:
         quiet: say only what was left out.
+        places: what lies where when all is done, for what is written at all.
     """
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool, places: dict[str, Path | None]) -> None:
+        self.quiet, self._places = quiet, {what: where for what, where in places.items() if where}
         self.captioned = self.skipped = self.held = 0
         self._bar: tqdm[Any] | None = None
         self._seconds = 0.0
@@ -38,8 +42,10 @@ class Screen:
         shown = not self.quiet and (total is None or total > FEW)
         began = time.perf_counter()
         with tqdm(total=total, desc="captioning", unit="picture", disable=not shown) as self._bar:
-            yield
-        self._seconds = time.perf_counter() - began
+            try:
+                yield
+            finally:
+                self._seconds = time.perf_counter() - began
 
     def say(self, sentence: str) -> None:
         """On standard error, unless quiet."""
@@ -51,18 +57,22 @@ class Screen:
         self.skipped += 1
         tqdm.write(f"Skipped: {sentence}", file=sys.stderr)
 
-    def show(self, captions: list[tuple[str, Caption]]) -> None:
-        """The captions of a batch, a line each; further candidates beneath."""
-        self.captioned += len(captions)
+    def show(self, batch: Batch, captions: dict[Job, Caption], undrawn: list[str]) -> None:
+        """A batch is done: its captions, and what of it was left out.
+
+        Args:
+            captions: of those that could be opened, in the batch's order.
+            undrawn: which figures could not be drawn, and why.
+        """
+        for sentence in [*(each.error for each in batch if isinstance(each, Unreadable)), *undrawn]:
+            self.skip(sentence)
         if captions and not self.quiet:
-            tqdm.write("\n".join(_lines(image, caption) for image, caption in captions), file=sys.stdout)
-
-    def advance(self, pictures: int) -> None:
-        """So many pictures are done with."""
+            tqdm.write("\n".join(_lines(job.image, caption) for job, caption in captions.items()), file=sys.stdout)
+        self.captioned += len(captions)
         if self._bar is not None:
-            self._bar.update(pictures)
+            self._bar.update(len(batch))
 
-    def summary(self, places: list[str]) -> str:
+    def _summary(self, stopped: bool) -> str:
         """One sentence: how many, how fast, and where it all lies."""
         pictures = f"{self.captioned:,} picture{'' if self.captioned == 1 else 's'}"
         speed = self.captioned / max(self._seconds, 1e-9)
@@ -71,7 +81,18 @@ class Screen:
             told.append(f"{self.held:,} had been captioned before")
         if self.skipped:
             told.append(f"skipped {self.skipped:,}")
-        return "; ".join(told) + (f"; {', '.join(places)}." if places else ".")
+        if stopped and "captions" in self._places:
+            told.append("run again, without --overwrite, it goes on from there")
+        elif not stopped and (self.captioned or self.held):
+            told += [f"the {what} are in {where}" for what, where in self._places.items()]
+        return "; ".join(told) + "."
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None or (self.captioned and not issubclass(kind, BrokenPipeError)):
+            self.say(self._summary(stopped=kind is not None))
 
 
 def _lines(image: str, caption: Caption) -> str:
