@@ -46,7 +46,7 @@ class Format(Protocol):
         """The whole records of a file after its header; what was cut off at its end is left out."""
 
     def decode(self, line: bytes) -> Entry:
-        """What a record tells; ValueError, KeyError or TypeError if it is none of this format's."""
+        """What a record tells; ValueError, KeyError, TypeError or RecursionError if it is none of this format's."""
 
 
 def _whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
@@ -166,10 +166,13 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
     try:
         with gzip.open(annotations) if annotations.suffix == ".gz" else annotations.open("rb") as file:
             content: Any = json.load(file)
-        return {image["file_name"]: image["id"] for image in content["images"]}
+        image_ids = {image["file_name"]: image["id"] for image in content["images"]}
+        if not {type(image_id) for image_id in image_ids.values()} <= {int, str}:
+            raise TypeError
+        return image_ids
     except OSError as error:
         raise Problem(f"The annotations {annotations} cannot be read ({error.strerror or error}).") from error
     except (ValueError, LookupError, TypeError, EOFError) as error:
         raise Problem(
-            f"{annotations} holds no COCO annotations: it must be JSON with images, each with id and file_name."
+            f"{annotations} holds no COCO annotations: it must be JSON with images, each with file_name and id."
         ) from error

@@ -42,4 +42,6 @@ class CaptioningOptions:
             found.append(f"workers is {self.workers}; it cannot be negative.")
         if self.output is not None and self.output.suffix not in (".jsonl", ".csv", ".json"):
             found.append(f"output is {self.output}; its name must end in .jsonl, .csv or .json (COCO results).")
+        if self.annotations is not None and (self.output is None or self.output.suffix != ".json"):
+            found.append(f"annotations is {self.annotations}; they give COCO results their ids, so output must end in .json.")
         return found

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+from tqdm import tqdm
+
 from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines, read_image_ids
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.provenance import Provenance, check_provenance, provenance, provenance_path, save_provenance
@@ -64,14 +66,15 @@ class Output(NoOutput):
         form: how records stand in it.
         made_with: what captions are made with now.
         overwrite: replace what is there.
+        quiet: show no progress bar where reading takes long.
 
     Raises:
         WrongUse: it holds something else, or was made with other settings.
         Problem: it cannot be read.
     """
 
-    def __init__(self, path: Path, form: Format, made_with: Provenance, *, overwrite: bool = False) -> None:
-        self.path, self.form, self.made_with, self.overwrite = path, form, made_with, overwrite
+    def __init__(self, path: Path, form: Format, made_with: Provenance, *, overwrite: bool = False, quiet: bool = False) -> None:
+        self.path, self.form, self.made_with, self.overwrite, self.quiet = path, form, made_with, overwrite, quiet
         self._captioned: set[Hashable] = set()
         self._errors: dict[Hashable, str] = {}  # of pictures that could not be read, the last line's
         self._outdated = False  # whether it has lines that a later one replaces
@@ -93,7 +96,7 @@ class Output(NoOutput):
         """Notes what a growing file holds; gives the length of what is whole."""
         if not path.exists():
             return 0
-        with path.open("rb") as file:
+        with path.open("rb") as file, self._reading(path) as bar:
             header = file.read(len(self.form.header))
             if header != self.form.header:
                 if not self.form.header.startswith(header):
@@ -103,10 +106,15 @@ class Output(NoOutput):
             for number, line in enumerate(self.form.lines(file), start=1 + bool(header)):
                 try:
                     self._note(*self.form.decode(line))
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     self._refuse(path, number)
                 whole += len(line)
+                bar.update(len(line))
         return whole
+
+    def _reading(self, path: Path) -> tqdm[Any]:
+        size = path.stat().st_size
+        return tqdm(total=size, desc=f"reading {path.name}", unit="B", unit_scale=True, delay=2, disable=self.quiet)
 
     def _refuse(self, path: Path, record: int) -> NoReturn:
         raise WrongUse(
@@ -126,7 +134,8 @@ class Output(NoOutput):
         return self.form.key(image) in self._captioned
 
     def begin(self) -> None:
-        """
+        """From here on the disk is written to: what is to be overwritten goes, what was cut off too.
+
         Raises:
             Problem: the file cannot be written.
         """
@@ -144,7 +153,8 @@ class Output(NoOutput):
                 self._append(self.form.header)
 
     def write(self, records: Iterable[Record]) -> None:
-        """
+        """Append the records of a batch; those that it holds already are left out.
+
         Raises:
             Problem: the disk is full.
         """
@@ -164,7 +174,8 @@ class Output(NoOutput):
             left = left[self._file.write(left) :]
 
     def finish(self) -> None:
-        """
+        """Close, and write the file anew where lines of it are outdated.
+
         Raises:
             Problem: the disk is full.
         """
@@ -197,9 +208,9 @@ class CocoOutput(Output):
     def _files(self) -> tuple[Path, ...]:
         return self.path.with_name(f"{self.path.name}.part"), self.path
 
-    def __init__(self, path: Path, form: CocoResults, made_with: Provenance, *, overwrite: bool = False) -> None:
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
         self._images: dict[Hashable, str] = {}
-        super().__init__(path, form, made_with, overwrite=overwrite)
+        super().__init__(*arguments, **keywords)
 
     def refusal(self, image: str) -> str | None:
         try:
@@ -215,15 +226,16 @@ class CocoOutput(Output):
         for line in self._finished_lines():
             try:
                 self._note(*self.form.decode(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 self._refuse(self.path, 1)
         super()._read()
 
     def finish(self) -> None:
         part = self._files()[0]
         with _sentences(self.path):
+            wanted = part.exists() and (self._file is not None or not self.overwrite)  # nothing came to replace what is there
             self.close()
-            if part.exists():
+            if wanted:
                 with written_whole(self.path) as file:
                     comma = b"[\n"
                     for line in self._all_lines(part):
@@ -255,20 +267,18 @@ def output_for(options: CaptioningOptions, search: SearchOptions) -> NoOutput:
     """The output that the options name, by its suffix, read for what it holds.
 
     Raises:
-        WrongUse: as `Output`; or annotations are named that nothing here needs.
+        WrongUse: as `Output`.
         Problem: as `Output`; or the annotations cannot be read.
     """
     if options.output is None:
         return NoOutput()
     assert options.model is not None
+    made_with = provenance(options.model, search, options.annotations)
+    how = {"overwrite": options.overwrite, "quiet": options.quiet}
     if options.output.suffix == ".json":
-        made_with = provenance(options.model, search, options.annotations)
-        form = CocoResults(read_image_ids(options.annotations) if options.annotations else None)
-        return CocoOutput(options.output, form, made_with, overwrite=options.overwrite)
-    made_with = provenance(options.model, search, None)
-    return Output(
-        options.output, Csv() if options.output.suffix == ".csv" else JsonLines(), made_with, overwrite=options.overwrite
-    )
+        image_ids = read_image_ids(options.annotations) if options.annotations else None
+        return CocoOutput(options.output, CocoResults(image_ids), made_with, **how)
+    return Output(options.output, Csv() if options.output.suffix == ".csv" else JsonLines(), made_with, **how)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Screen:
         """While it is entered, time counts and a bar shows it. total: pictures to come; None if nobody knows."""
         shown = not self.quiet and (total is None or total > FEW)
         began = time.perf_counter()
-        with tqdm(total=total, desc="captioning", unit="picture", disable=not shown) as self._bar:
+        with tqdm(total=total, desc="captioning", unit=" pictures", disable=not shown) as self._bar:
             try:
                 yield
             finally:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,13 @@ import pytest
 from fake_captioner import BROKEN, WHOLE, Caption, FakeCaption
 from PIL import Image
 
+import showtell
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.run import caption_pictures
 from showtell.errors import Problem, WrongUse
 from showtell.search import SearchOptions
+
+PACKAGE = Path(showtell.__file__).parent
 
 
 def records(path: str) -> list[dict[str, Any]]:
@@ -150,6 +156,21 @@ def test_wrong_use(here: Path) -> None:
         caption_pictures(CaptioningOptions(model=Path("model.pt")), SearchOptions())
     with pytest.raises(Problem, match=r"no model at gone\.pt"):
         caption_pictures(CaptioningOptions(image=("a.jpg",), model=Path("gone.pt")), SearchOptions())
+
+
+def test_options_that_do_not_fit() -> None:
+    wrong = CaptioningOptions(batch_size=0, workers=-1, output=Path("out.txt"), annotations=Path("a.json"))
+    assert [problem.split()[0] for problem in wrong.problems()] == ["batch_size", "workers", "output", "annotations"]
+    assert CaptioningOptions(output=Path("out.json"), annotations=Path("a.json")).problems() == []
+
+
+def test_no_torch_before_a_model_is_needed(here: Path) -> None:
+    code = "import sys; from showtell.cli import main; status = main(); sys.exit(99 if 'torch' in sys.modules else status)"
+    program = [sys.executable, "-c", code, "caption", "*.webp", "--model", "model.pt"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])}
+    done = subprocess.run(program, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert "No picture matches *.webp." in done.stderr
 
 
 def test_too_large_a_batch_is_a_sentence(caption: Caption, captioner: Any) -> None:

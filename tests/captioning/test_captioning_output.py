@@ -178,13 +178,15 @@ def test_a_removed_output_is_begun_anew_with_any_settings(caption: Caption) -> N
     assert caption(*NAMES, output="out.jsonl", search=SearchOptions(beam_size=1)) == 1
 
 
-def test_overwriting_waits_until_there_is_something_to_write(caption: Caption) -> None:
-    caption(*NAMES, output="out.jsonl")
-    before = Path("out.jsonl").read_bytes()
-    assert caption("*.webp", output="out.jsonl", overwrite=True) == 3
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_overwriting_waits_until_there_is_something_to_write(caption: Caption, output: str) -> None:
+    caption(*NAMES, output=output)
+    before = Path(output).read_bytes()
+    Path("out.json.part").write_text('{"image_id": 3, "caption": "A “black” thing"}\n', encoding="utf-8")
+    assert caption("*.webp", output=output, overwrite=True) == 3
     with pytest.raises(Problem):
-        caption(*NAMES, output="out.jsonl", overwrite=True, model=Path("gone.pt"))
-    assert Path("out.jsonl").read_bytes() == before
+        caption(*NAMES, output=output, overwrite=True, model=Path("gone.pt"))
+    assert Path(output).read_bytes() == before and Path("out.json.part").exists()
 
 
 # ------------------------------------------------------------------------------------------------------ stopped and killed
