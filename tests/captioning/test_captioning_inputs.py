@@ -69,14 +69,19 @@ def test_what_brings_nothing_is_named(here: Path) -> None:
     assert len(skipped) == 3
 
 
-@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read all")
-def test_a_folder_that_cannot_be_read_is_named(here: Path) -> None:
-    (here / "photos/sub").chmod(0)
-    try:
-        pictures, skipped = found("photos")
-    finally:
-        (here / "photos/sub").chmod(0o755)
-    assert len(pictures) == 6 and len(skipped) == 1 and "photos/sub" in skipped[0]
+def test_a_folder_that_cannot_be_read_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def locked(folder: str) -> object:
+        if str(folder).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    pictures, skipped = found("photos")
+    assert pictures == ALL[:6] and len(skipped) == 1 and "photos/sub" in skipped[0]
+    pictures, skipped = found("photos/sub", "photos/a_001.png")
+    assert pictures == ["photos/a_001.png"] and len(skipped) == 1 and "photos/sub" in skipped[0]
 
 
 def test_standard_input_lists_pictures_and_folders(here: Path) -> None:
