@@ -6,7 +6,6 @@ and "format": "showtell", "format_version": 1. A checkpoint is the same with one
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from showtell.files import written_whole
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.reading import first_line, read_pt
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import Vocabulary
 
@@ -54,9 +54,6 @@ class Artefact:
         Raises:
             Problem: the weights do not fit the architecture or the vocabulary.
         """
-        encoder = Encoder(replace(self.encoder_options, encoder_weights="none"), self.pictures.picture_size)
-        encoder.options = self.encoder_options
-        decoder = Decoder(self.decoder_options, len(self.vocabulary), encoder.channels)
         rows = len(self.decoder.get("embedding.weight", ()))
         if rows != len(self.vocabulary):
             raise Problem(
@@ -64,10 +61,13 @@ class Artefact:
                 "give the vocabulary that this model was trained with."
             )
         try:
+            encoder = Encoder(replace(self.encoder_options, encoder_weights="none"), self.pictures.picture_size)
+            decoder = Decoder(self.decoder_options, len(self.vocabulary), encoder.channels)
             encoder.load_state_dict(self.encoder)
             decoder.load_state_dict(self.decoder)
-        except RuntimeError as error:
-            raise Problem(f"the weights do not fit the architecture that the file names ({_first_line(error)}).") from None
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise Problem(f"the weights do not fit the architecture that the file names ({first_line(error)}).") from None
+        encoder.options = self.encoder_options
         return encoder.eval(), decoder.eval()
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def save_artefact(artefact: Artefact, path: Path, checkpoint: dict[str, Any] | N
         with written_whole(path) as file:
             torch.save(content, file)
     except (OSError, RuntimeError) as error:
-        raise Problem(f"{path} could not be written ({_first_line(error)}): free some space or choose another folder.") from None
+        raise Problem(f"{path} could not be written ({first_line(error)}): free some space or choose another folder.") from None
 
 
 def load_artefact(path: Path) -> Artefact:
@@ -119,13 +119,9 @@ def read_model_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise Problem(f"there is no model at {path}: train one (showtell train), or name another with --model.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise Problem(
-            f"{path} is no model file, or it carries code, which showtell never runs: get it from its maker again."
-        ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise Problem(f"{path} cannot be read as a model ({_first_line(error)}): it may be truncated; copy it again.") from None
+        content = read_pt(path)
+    except ValueError as error:
+        raise Problem(f"{path} cannot be read as a model: {error}; get it from its maker again.") from None
     if not isinstance(content, dict) or content.get("format") != "showtell":
         raise Problem(f"{path} is not a showtell model: give a file that showtell wrote.")
     version = content.get("format_version")
@@ -149,8 +145,8 @@ def _artefact(content: dict[str, Any], path: Path) -> Artefact:
             training=dict(content["training"]),
             scores=dict(content["scores"]),
         )
-    except (KeyError, TypeError, ValueError, Problem) as error:
-        raise Problem(f"{path} is not a complete showtell model ({_first_line(error)}): get it from its maker again.") from None
+    except (KeyError, TypeError, ValueError, AttributeError, Problem) as error:
+        raise Problem(f"{path} is not a complete showtell model ({first_line(error)}): get it from its maker again.") from None
     if artefact.vocabulary.checksum != content.get("vocabulary_checksum"):
         raise Problem(f"{path} holds another vocabulary than the one it was saved with: get it from its maker again.")
     return artefact
@@ -168,8 +164,3 @@ def _tensors(values: Any) -> dict[str, Tensor]:
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise TypeError("its weights are not tensors")
     return values
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

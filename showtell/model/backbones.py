@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import torchvision
 from torch import Tensor, nn
@@ -77,10 +78,8 @@ class Timm(Backbone):
 
     def __init__(self, options: EncoderOptions) -> None:
         super().__init__()
-        try:
-            import timm
-        except ImportError:
-            raise missing_extra(f"The encoder {options.encoder}", "timm") from None
+        import timm
+
         name = options.encoder.removeprefix("timm:")
         try:
             self.net = timm.create_model(name, features_only=True, pretrained=False, out_indices=(-1,))
@@ -89,15 +88,18 @@ class Timm(Backbone):
 
     def forward(self, pictures: Tensor) -> Tensor:
         features: Tensor = self.net(pictures)[-1]
-        return features
+        channels_last = getattr(self.net, "output_fmt", "NCHW") == "NHWC"  # Swin's
+        return features.permute(0, 3, 1, 2) if channels_last else features
 
     def layer_groups(self) -> dict[str, nn.Module]:
         return dict(self.net.named_children())
 
     def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
         """Takes timm's own names; the classifier and what lies behind the last feature map are left out."""
-        names = set(self.net.state_dict())
-        _load(self.net, {name: tensor for name, tensor in tensors.items() if name in names}, source)
+        # A network cut off at a feature map has `stages_0.` or `model.stages.0.` where the whole one has `stages.0.`.
+        ours = {name.removeprefix("model.").replace(".", "_"): name for name in self.net.state_dict()}
+        given = {name.replace(".", "_"): tensor for name, tensor in tensors.items()}
+        _load(self.net, {name: given[key] for key, name in ours.items() if key in given}, source)
 
 
 class TinyBackbone(Tiny, Backbone):
@@ -106,19 +108,30 @@ class TinyBackbone(Tiny, Backbone):
     fine_grid = True
 
 
+def check_encoder(name: str) -> None:
+    """See that there is an encoder of that name, before anything is downloaded for it.
+
+    Raises:
+        WrongUse: there is none.
+        Problem: it is one of timm's, which is not installed.
+    """
+    if name.startswith("timm:"):
+        if find_spec("timm") is None:
+            raise missing_extra(f"The encoder {name}", "timm")
+    elif name not in (*RESNETS, "tiny"):
+        raise WrongUse(f"there is no encoder {name}: choose {', '.join(RESNETS)}, tiny, or timm:NAME.")
+
+
 def build_backbone(options: EncoderOptions) -> Backbone:
     """The backbone of that name, with random weights.
 
     Raises:
-        WrongUse: there is none of that name.
+        WrongUse, Problem: as for `check_encoder`.
     """
-    if options.encoder in RESNETS:
-        return ResNet(options)
+    check_encoder(options.encoder)
     if options.encoder == "tiny":
         return TinyBackbone()
-    if options.encoder.startswith("timm:"):
-        return Timm(options)
-    raise WrongUse(f"there is no encoder {options.encoder}: choose {', '.join(RESNETS)}, tiny, or timm:NAME.")
+    return Timm(options) if options.encoder.startswith("timm:") else ResNet(options)
 
 
 def _load(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from showtell.errors import WrongUse
-from showtell.model.backbones import Backbone, build_backbone
+from showtell.model.backbones import Backbone, build_backbone, check_encoder
 from showtell.model.options import EncoderOptions
+from showtell.model.reading import first_line
 from showtell.model.weights import load_backbone_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -71,7 +72,12 @@ class Encoder(nn.Module):
         """Shape of the grid, found by looking at a black picture."""
         self.backbone.eval()
         size = self.picture_size
-        channels, rows, columns = self.backbone(torch.zeros(1, 3, size, size)).shape[1:]
+        try:
+            channels, rows, columns = self.backbone(torch.zeros(1, 3, size, size)).shape[1:]
+        except (AssertionError, RuntimeError, ValueError) as error:  # many of timm's networks are made for one size
+            raise WrongUse(
+                f"{self.options.encoder} takes no pictures of {size} pixels ({first_line(error)}): set picture_size."
+            ) from None
         pooled = self.options.grid == "pooled" and not self.backbone.fine_grid
         return GridShape(rows, columns, copies=4 if pooled else 1), channels
 
@@ -133,6 +139,7 @@ def build_encoder(options: EncoderOptions, picture_size: int) -> Encoder:
         Problem: the weights cannot be had (no network, no such file), or do not fit the backbone.
         WrongUse: there is no such encoder.
     """
+    check_encoder(options.encoder)
     weights = load_backbone_weights(options)
     options = replace(
         options,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from urllib.error import URLError
 
 import safetensors
 import safetensors.torch
-import torch
 import torchvision
 from torch import Tensor
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.options import EncoderOptions
+from showtell.model.reading import read_pt
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,10 @@ def _download(encoder: str) -> BackboneWeights:
 def _download_timm(name: str) -> BackboneWeights:
     import timm
 
-    net = timm.create_model(name, pretrained=True)
+    try:
+        net = timm.create_model(name, pretrained=True)
+    except RuntimeError as error:
+        raise WrongUse(f"timm has no weights for {name} ({error}): use --encoder_weights none, or another network.") from None
     settings = timm.data.resolve_model_data_config(net)
     return BackboneWeights(net.state_dict(), pixel_mean=settings["mean"], pixel_std=settings["std"])
 
@@ -100,11 +102,10 @@ def _three(text: str | None, path: Path) -> tuple[float, float, float] | None:
 
 def _read_pt(path: Path) -> BackboneWeights:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        content = read_pt(path)
+    except ValueError as error:
         raise Problem(
-            f"{path} cannot be read as weights ({reason}): give a file that torch.save wrote from a state_dict."
+            f"{path} cannot be read as weights: {error}; give a file that torch.save wrote from a state_dict."
         ) from None
     tensors = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
