@@ -8,31 +8,50 @@ import torch
 from torch import Tensor, nn
 
 
+CACHE = 1 << 18
+"""Activations worked on at a time on a CPU: 1 MiB in float32, so that they stay in the processor's cache."""
+
+
 class AdditiveScore(torch.autograd.Function):
     """Scores `v . tanh(K_p + q)` of every cell p, for all rows of all pictures at once.
 
     The activations inside (N x R x P x A: cells x attention size for every word, the largest tensor of the model by far) are not
-    kept for the backward pass but computed again there: an addition and a tanh, far cheaper than the memory.
+    kept for the backward pass but computed again there: an addition and a tanh, far cheaper than the memory. A CPU takes a few
+    pictures at a time.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
         ctx.save_for_backward(query, keys, v)
-        return _activations(query, keys) @ v  # N x R x P
+        some = _pictures_at_a_time(query, keys)
+        parts = zip(query.split(some), keys.split(some), strict=True)
+        return torch.cat([_activations(q, k) @ v for q, k in parts])  # N x R x P
 
     @staticmethod
     def backward(ctx: Any, d_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, keys, v = ctx.saved_tensors
-        activations = _activations(query, keys)  # N x R x P x A
-        d_v = d_scores.flatten() @ activations.flatten(0, 2)  # A
-        # From here on the buffer holds the gradient of the sum inside the tanh: d_scores * v * (1 - tanh^2).
-        inside = activations.square_().neg_().add_(1).mul_(v).mul_(d_scores.unsqueeze(-1))
-        return inside.sum(2), inside.sum(1), d_v  # N x R x A, N x P x A, A
+        some = _pictures_at_a_time(query, keys)
+        d_query, d_keys, d_v = torch.empty_like(query), torch.empty_like(keys), torch.zeros_like(v)
+        parts = (tensor.split(some) for tensor in (query, keys, d_scores, d_query, d_keys))
+        for q, k, d_s, d_q, d_k in zip(*parts, strict=True):
+            activations = _activations(q, k)  # pictures x R x P x A
+            d_v += d_s.flatten() @ activations.flatten(0, 2)
+            # From here on the buffer holds the gradient of the sum inside the tanh: d_scores * v * (1 - tanh^2).
+            inside = activations.square_().neg_().add_(1).mul_(v).mul_(d_s.unsqueeze(-1))
+            torch.sum(inside, 2, out=d_q)
+            torch.sum(inside, 1, out=d_k)
+        return d_query, d_keys, d_v
 
 
 def _activations(query: Tensor, keys: Tensor) -> Tensor:
     """tanh(K_p + q): (N x R x A, N x P x A) -> N x R x P x A."""
     return (keys.unsqueeze(1) + query.unsqueeze(2)).tanh_()
+
+
+def _pictures_at_a_time(query: Tensor, keys: Tensor) -> int:
+    if query.device.type != "cpu":
+        return max(1, len(query))
+    return max(1, CACHE // max(1, query.shape[1] * keys.shape[1] * keys.shape[2]))
 
 
 class AdditiveAttention(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-import torchvision
 from torch import Tensor, nn
 
 from showtell.errors import Problem, WrongUse, missing_extra
@@ -46,6 +45,8 @@ class ResNet(Backbone):
         if dilated and options.encoder in ("resnet18", "resnet34"):
             raise WrongUse(f"{options.encoder} cannot be dilated: use grid pooled or native, or resnet50.")
         dilate = {"replace_stride_with_dilation": [False, False, True]} if dilated else {}
+        import torchvision  # here, since it takes seconds, and the tiny encoder does without
+
         net = getattr(torchvision.models, options.encoder)(weights=None, **dilate)
         if options.stride_in_1x1:  # the first published form, and Caffe's; torchvision strides in the 3x3
             for stage in (net.layer2, net.layer3, net.layer4):

@@ -105,7 +105,8 @@ class Decoder(nn.Module):
         self.initial_cell = nn.Linear(channels, hidden)
         self.attention = AdditiveAttention(channels, options.attention_dim)
         # The LSTM cell's input is [word vector, gated context]; its weights stand apart because their products happen apart:
-        self.from_word = nn.Linear(options.embed_size, 4 * hidden)  # for all words before the loop
+        self.word_splits = (4 * hidden, options.attention_dim) if options.word_query else (4 * hidden,)
+        self.from_word = nn.Linear(options.embed_size, sum(self.word_splits))  # for all words before the loop
         self.from_context = nn.Linear(channels, 4 * hidden, bias=False)
         # and all that reads the hidden state is one product: attention query, context gate, LSTM gates.
         self.splits = (options.attention_dim, channels, 4 * hidden)
@@ -153,16 +154,18 @@ class Decoder(nn.Module):
         logits: Tensor = self.output.vocabulary(self.output.features(hidden, context, embedded))
         return logits.float().log_softmax(dim=-1)
 
-    def _advance(self, word_gates: Tensor, state: State) -> tuple[State, Tensor, Tensor]:
+    def _advance(self, of_word: Tensor, state: State) -> tuple[State, Tensor, Tensor]:
         """Attention, context gate and LSTM cell: the inside of the loop over words.
 
         Args:
-            word_gates: N x R x 4H, the words' share of the LSTM gates.
+            of_word: N x R x 4H, the last words' share of the LSTM gates; with `word_query` A more, their share of the query.
 
         Returns:
             The new state, the gated context (N x R x C) and the attention weights (N x R x P).
         """
+        word_gates, *word_query = of_word.split(self.word_splits, dim=-1)
         query, gate, hidden_gates = self.from_hidden(state.hidden).split(self.splits, dim=-1)
+        query = sum(word_query, query)
         context, weights = self.attention(query, state.keys, state.grid)
         context = gate.sigmoid() * context  # N x R x C: beta_t of section 4.2.1, here a gate for each channel
         gates = (word_gates + hidden_gates + self.from_context(context)).float()  # N x R x 4H; the state stays float32
@@ -206,7 +209,7 @@ class Decoder(nn.Module):
         running = torch.arange(captions.shape[2]) < lengths.unsqueeze(-1)  # N x R x T, on the CPU
         n_pictures, n_captions, n_words = captions.shape
         embedded = self.embed_dropout(self.embedding(captions))  # N x R x T x E
-        word_gates = self.from_word(embedded).unbind(dim=2)  # T times N x R x 4H, from one product for all words
+        of_words = self.from_word(embedded).unbind(dim=2)  # T times N x R x 4H, from one product for all words
         state = self.start(grid)
         state = replace(state, hidden=state.hidden.expand(-1, n_captions, -1), cell=state.cell.expand(-1, n_captions, -1))
         hiddens, contexts, attention, order = [], [], [], []
@@ -217,7 +220,7 @@ class Decoder(nn.Module):
             state = State(
                 state.grid[:pictures], state.keys[:pictures], state.hidden[:pictures, :rows], state.cell[:pictures, :rows]
             )
-            state, context, weights = self._advance(word_gates[t][:pictures, :rows], state)
+            state, context, weights = self._advance(of_words[t][:pictures, :rows], state)
             block = on[:pictures, :rows]
             real = block.flatten().nonzero().squeeze(1).to(grid.device, non_blocking=True)
             hiddens.append(state.hidden.flatten(0, 1)[real])

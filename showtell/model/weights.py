@@ -10,7 +10,6 @@ from urllib.error import URLError
 
 import safetensors
 import safetensors.torch
-import torchvision
 from torch import Tensor
 
 from showtell.errors import Problem, WrongUse
@@ -52,6 +51,8 @@ def _download(encoder: str) -> BackboneWeights:
     try:
         if encoder.startswith("timm:"):
             return _download_timm(encoder.removeprefix("timm:"))
+        import torchvision  # here, since it takes seconds to import
+
         # The first version, which published captioners used; the second is trained for top-1 accuracy, another thing.
         name = f"{encoder.replace('resnet', 'ResNet')}_Weights"
         return BackboneWeights(
