@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 CACHE = 1 << 18
 """Activations worked on at a time on a CPU: 1 MiB in float32, so that they stay in the processor's cache."""
 

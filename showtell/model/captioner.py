@@ -111,7 +111,7 @@ class Captioner:
         """
         options = options or SearchOptions()
         device = self.encoder.pixel_mean.device
-        grid = self.encoder(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
+        grid = self.encoder(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
         begin = torch.full((len(grid), 1), START, device=device)
         unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if word in self.vocabulary.words))
         results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=unsaid)

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from showtell.errors import Problem, WrongUse
+from showtell.files import written_whole
 from showtell.model.artefact import read_model_file, save_artefact
 from showtell.training.state import Position, Run
 
@@ -22,7 +24,7 @@ MAY_CHANGE = {
 
 def save_checkpoint(run: Run) -> None:
     """Writes `last_model.pt`: the model with the state of the run beside it. Every process must call it; the first one writes."""
-    random_states = gather_object([_random_state()])
+    of_processes = gather_object([{"sums": run.position.sums, "random": _random_state()}])
     if not run.accelerator.is_main_process:
         return
     position = run.position
@@ -32,8 +34,10 @@ def save_checkpoint(run: Run) -> None:
         "optimizer": run.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
         "stopping": run.stopping.state_dict(),
-        "position": {"epoch": position.epoch, "batch": position.batch, "step": position.step, "sums": position.sums},
-        "random": random_states,
+        "position": {"epoch": position.epoch, "batch": position.batch, "step": position.step},
+        "processes": of_processes,
+        "device": run.accelerator.device.type,
+        "precision": precision_of(run.accelerator),
     }
     save_artefact(run.artefact(), run.options.output_dir / "last_model.pt", checkpoint=state)
 
@@ -51,8 +55,22 @@ def load_checkpoint_state(path: Path) -> dict[str, Any]:
 
 
 def restore(run: Run, content: dict[str, Any]) -> None:
-    """Puts the run back where the checkpoint was written, down to the random generators."""
+    """Puts the run back where the checkpoint was written, down to the random generators.
+
+    Raises:
+        WrongUse: the run has other words, or another number of processes, than it had then.
+    """
     state = content["checkpoint"]
+    if content["vocabulary_checksum"] != run.vocabulary.checksum:
+        raise WrongUse(
+            f"the run in {run.options.output_dir} has other words than {run.options.vocab} now: bring back the vocabulary file "
+            "and the captions that it began with, or start anew with --overwrite."
+        )
+    if len(state["processes"]) != run.accelerator.num_processes:
+        raise WrongUse(
+            f"the run in {run.options.output_dir} began with {len(state['processes'])} process(es), and now there are "
+            f"{run.accelerator.num_processes}: launch as many, or start anew with --overwrite."
+        )
     model = state["model"] or {
         f"{part}.{name}": tensor
         for part in ("encoder", "decoder")
@@ -65,8 +83,14 @@ def restore(run: Run, content: dict[str, Any]) -> None:
     run.optimizer.load_state_dict(state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
     run.stopping.load_state_dict(state["stopping"])
-    run.position = Position(**state["position"])
-    _set_random_state(state["random"][run.accelerator.process_index])
+    own = state["processes"][run.accelerator.process_index]
+    run.position = Position(**state["position"], sums=own["sums"])
+    _set_random_state(own["random"])
+
+
+def precision_of(accelerator: Accelerator) -> str:
+    """bf16 or float32."""
+    return "bf16" if accelerator.mixed_precision == "bf16" else "float32"
 
 
 def _random_state() -> dict[str, Any]:
@@ -106,6 +130,14 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
     if file.is_file():
         _check_settings(settings, yaml.safe_load(file.read_text("utf-8")), file)
     return last.is_file()
+
+
+def begin(folder: Path, settings: dict[str, Any]) -> None:
+    """Makes the folder a new run's: checkpoints of another run go, so that none of them is taken for this one's."""
+    for name in ("last_model.pt", "best_model.pt"):
+        (folder / name).unlink(missing_ok=True)
+    with written_whole(folder / "settings.yaml") as file:
+        file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())
 
 
 def _check_settings(now: dict[str, Any], then: dict[str, Any], file: Path) -> None:

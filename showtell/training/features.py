@@ -24,6 +24,7 @@ from showtell.errors import Problem
 from showtell.files import cache_folder, written_whole
 from showtell.model.encoder import Encoder
 from showtell.pictures import PictureOptions
+from showtell.training.interruption import leave_signals_to_the_main_process
 from showtell.vocabulary import Vocabulary
 
 
@@ -67,7 +68,7 @@ def cached_features(
     """The records' grids from the cache, which is filled first if it is not there.
 
     Raises:
-        Problem: the disk has too little space for it, or no picture can be read.
+        Problem: the disk has too little space for it.
     """
     folder = cache_folder() / "features" / _key(records, encoder, pictures)
     if not (folder / "done.json").is_file():
@@ -114,7 +115,11 @@ def _fill(
             "point SHOWTELL_CACHE at a larger disk, or train with --no_cache_features."
         )
     source = CaptionedPictures(records, vocabulary, pictures)
-    loader = DataLoader(source, batch_size=batch_size, num_workers=workers, collate_fn=list)
+    loader = DataLoader(
+        source, batch_size=batch_size, num_workers=workers, collate_fn=list,
+        generator=torch.Generator(),  # its own: a run that fills the cache draws the same dropout as one that finds it filled
+        worker_init_fn=leave_signals_to_the_main_process,
+    )  # fmt: skip
     encoder = encoder.to(device).eval()
     grids = np.lib.format.open_memmap(folder / "grids.npy", mode="w+", dtype=np.float16, shape=shape)
     skipped: dict[int, str] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -15,6 +14,12 @@ class Interrupted(Problem):
     """The run was asked to stop, and has saved."""
 
     status = 130
+
+
+def leave_signals_to_the_main_process(worker: int) -> None:
+    """What a process that opens pictures does first: Ctrl-C reaches it too, but the step to be finished needs its pictures."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its end is the main process's to decide
 
 
 class Interruption:
@@ -40,12 +45,3 @@ class Interruption:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._restore()
-
-    def leave_if_wanted(self, step: int, folder: Path) -> None:
-        """Call when a checkpoint of this step has been written.
-
-        Raises:
-            Interrupted: a signal came.
-        """
-        if self.wanted:
-            raise Interrupted(f"stopped at step {step}, saved in {folder}: go on with the same command and --resume.")

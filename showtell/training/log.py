@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from showtell.files import written_whole
+
 
 class Log:
     """Writes what happened, a JSON object a line, and the same numbers for TensorBoard.
@@ -17,11 +19,11 @@ class Log:
 
     Args:
         folder: of the run.
-        first_step: lines of this step and later are dropped: a resumed run writes them again.
+        step, epoch: where the run goes on; lines of later steps and epochs are dropped, since they will be written again.
         writes: False in all processes but the first.
     """
 
-    def __init__(self, folder: Path, first_step: int, writes: bool = True) -> None:
+    def __init__(self, folder: Path, step: int, epoch: int, writes: bool = True) -> None:
         self.path, self.writes = folder / "log.jsonl", writes
         self.waiting: list[tuple[int, Tensor, dict[str, float]]] = []
         if not writes:
@@ -29,9 +31,11 @@ class Log:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in self._lines() if json.loads(line)["step"] < first_step]
-        self.path.write_text("".join(kept), "utf-8")
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        events = [(line, json.loads(line)) for line in self._lines()]
+        kept = [line for line, event in events if event["step"] < step and event.get("epoch", 0) <= epoch]
+        with written_whole(self.path) as file:
+            file.write("".join(kept).encode())
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def _lines(self) -> list[str]:
         """Whole lines only: a kill may have left half of one at the end."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import nullcontext
 
 import torch
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from showtell.data.batches import Batch
 from showtell.errors import Problem
 from showtell.model.artefact import save_artefact
 from showtell.training.checkpoint import save_checkpoint
-from showtell.training.interruption import Interruption
+from showtell.training.interruption import Interrupted, Interruption
 from showtell.training.log import say
 from showtell.training.state import Position, Run
 
@@ -27,7 +29,7 @@ def fit(run: Run) -> str:
     options = run.options
     with Interruption() as interruption:
         while run.position.epoch < options.epochs and not run.stopping.should_stop:
-            if not train_epoch(run, interruption):
+            if run.steps_are_done or not train_epoch(run, interruption):
                 return f"it has made the {options.max_steps} steps that were asked for"
             score = validate(run)
             better = run.stopping.observe(score)
@@ -76,16 +78,28 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
 
         if position.step % 10 == 0:
             bar.set_postfix_str(f"loss {flushed_loss(run):.3f}")
-        done = position.step == options.max_steps
-        if done or interruption.wanted or time.monotonic() - saved > 60 * options.checkpoint_minutes:
+        leaving, due = agreed(accelerator, interruption.wanted, time.monotonic() - saved > 60 * options.checkpoint_minutes)
+        if run.steps_are_done or leaving or due:
             flushed_loss(run)
+            check_weights(run)
             save_checkpoint(run)
             saved = time.monotonic()
-            interruption.leave_if_wanted(position.step, options.output_dir)
-        if done:
+        if leaving:
+            raise Interrupted(
+                f"stopped at step {position.step}, saved in {options.output_dir}: go on with the same command and --resume."
+            )
+        if run.steps_are_done:
             return False
     flushed_loss(run)
     return True
+
+
+def agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
+    """What any of the processes wishes: saving and leaving are done by all of them, at the same step."""
+    if accelerator.num_processes == 1:
+        return list(wishes)
+    wished = accelerator.reduce(torch.tensor(wishes, dtype=torch.float32, device=accelerator.device), "sum")
+    return [bool(wish) for wish in wished.tolist()]
 
 
 def flushed_loss(run: Run) -> float:
@@ -96,16 +110,36 @@ def flushed_loss(run: Run) -> float:
     """
     broken = run.log.flush()
     if broken is not None:
-        raise Problem(
-            f"the loss became {broken} near step {run.position.step}, so training stopped; the last good checkpoint is "
-            f"in {run.options.output_dir}: go on from it with a lower --learning_rate, or a smaller --grad_clip."
-        )
+        raise not_finite(run, f"the loss became {broken}")
     return float(run.position.sums[1] / run.position.sums[0].clamp(min=1))
+
+
+def check_weights(run: Run) -> None:
+    """See that the last step left numbers that are worth a checkpoint; its loss was taken before it.
+
+    Raises:
+        Problem: a weight is not finite.
+    """
+    for name, parameter in run.plain_model.named_parameters():
+        if parameter.requires_grad and not parameter.isfinite().all():
+            raise not_finite(run, f"the weights of {name} became infinite")
+
+
+def not_finite(run: Run, what: str) -> Problem:
+    """The sentence for numbers that ran away."""
+    return Problem(
+        f"{what} near step {run.position.step}, so training stopped; the checkpoints in {run.options.output_dir} are from before "
+        "that: start anew with a lower --learning_rate or a smaller --grad_clip."
+    )
 
 
 @torch.no_grad()
 def validate(run: Run) -> float:
-    """Mean cross-entropy a word over the validation pictures, fed their own words; logs it with the epoch's training figures."""
+    """Mean cross-entropy a word over the validation pictures, fed their own words; logs it with the epoch's training figures.
+
+    Raises:
+        Problem: it is not finite, or no picture could be read.
+    """
     accelerator, position = run.accelerator, run.position
     model = run.validated_model.eval()
     sums = torch.zeros(4, dtype=torch.float64)
@@ -126,6 +160,8 @@ def validate(run: Run) -> float:
             raise Problem(f"no picture of the {split} split could be read: look at the first messages above.")
         figures |= {f"{split}_{name}": total / words for name, total in zip(("loss", "top1", "top5"), totals, strict=True)}
     run.log.event("epoch", position.step - 1, epoch=position.epoch + 1, validating_seconds=time.monotonic() - started, **figures)
+    if not math.isfinite(figures["val_loss"]):
+        raise not_finite(run, f"the validation loss became {figures['val_loss']}")
     star = "  best so far" if figures["val_loss"] < run.stopping.best else ""
     say(
         f"epoch {position.epoch + 1:3d}   train loss {figures['train_loss']:.3f}   val loss {figures['val_loss']:.3f}   "

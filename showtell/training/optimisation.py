@@ -64,7 +64,7 @@ class Schedule:
     def epoch_ended(self, better: bool) -> None:
         """Plateau looks at whether the epoch brought a better score."""
         self.waited = 0 if better else self.waited + 1
-        if self.kind == "plateau" and self.waited > self.patience:
+        if self.kind == "plateau" and self.waited >= self.patience:
             self.factor, self.waited = self.factor * self.reduction, 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -88,6 +88,8 @@ class TrainingOptions:
             for name in ("label_smoothing", "ema")
             if not 0 <= getattr(self, name) < 1
         ]
+        if not 0 <= self.seed < 1 << 32:
+            found.append(f"seed is {self.seed}; it must lie between 0 and {(1 << 32) - 1}.")
         if self.resume and self.overwrite:
             found.append("resume and overwrite exclude each other: go on with the run, or start it anew.")
         return found

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
@@ -18,13 +17,12 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
-from showtell.files import written_whole
 from showtell.model.decoder import Decoder
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures import AugmentOptions, PictureOptions
-from showtell.training.checkpoint import check_folder, load_checkpoint_state, restore
+from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
 from showtell.training.log import Log, say
 from showtell.training.loop import fit
@@ -57,19 +55,18 @@ def train(
         Problem: no data, no weights, disk full, a loss that is not finite; Interrupted after Ctrl-C or SIGTERM.
     """
     folder, started = options.output_dir, time.monotonic()
-    accelerator = build_accelerator(options)
-    quiet = options.quiet or not accelerator.is_main_process
     checkpoint = None
     if check_folder(folder, settings, options.resume, options.overwrite):
         checkpoint = load_checkpoint_state(folder / "last_model.pt")
+    accelerator = build_accelerator(options, checkpoint["checkpoint"] if checkpoint else None)
+    quiet = options.quiet or not accelerator.is_main_process
 
     splits = split_records(read_records(data), data, options.seed)
     with accelerator.main_process_first():
         words = load_or_build_vocabulary(options.vocab, splits.train, vocabulary)
-    precision = "bf16" if accelerator.mixed_precision == "bf16" else "float32"
     say(
         f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(words):,} words "
-        f"({options.vocab}); on {accelerator.device} in {precision}",
+        f"({options.vocab}); on {accelerator.device} in {precision_of(accelerator)}",
         quiet,
     )
 
@@ -87,21 +84,21 @@ def train(
     processes = accelerator.process_index, accelerator.num_processes
     order = BatchOrder(len(training), options.batch_size, options.seed, *processes)
     workers = 0 if cached else data.workers  # a cached grid is there at once
+    at = checkpoint["checkpoint"]["position"] if checkpoint else {"step": 0, "epoch": 0}
     run = Run(
         options, accelerator, prepared, model, average.to(accelerator.device) if average else None, optimizer,
         Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
         EarlyStopping(options.early_stop_patience, options.min_delta),
         Feed(training, order, workers),
         Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
-        Log(folder, checkpoint["checkpoint"]["position"]["step"] if checkpoint else 0, accelerator.is_main_process),
+        Log(folder, at["step"], at["epoch"], accelerator.is_main_process),
         eyes, words, pictures, str(data.annotations or data.data),
     )  # fmt: skip
     if checkpoint:
         restore(run, checkpoint)
         say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
     elif accelerator.is_main_process:
-        with written_whole(folder / "settings.yaml") as file:
-            file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())
+        begin(folder, settings)
 
     try:
         why = fit(run)
@@ -115,12 +112,17 @@ def train(
     return best
 
 
-def build_accelerator(options: TrainingOptions) -> Accelerator:
-    """Device, precision and processes, by Hugging Face Accelerate: `accelerate launch` and `torchrun` need nothing more."""
+def build_accelerator(options: TrainingOptions, checkpoint: dict[str, Any] | None = None) -> Accelerator:
+    """Device, precision and processes, by Hugging Face Accelerate: `accelerate launch` and `torchrun` need nothing more.
+
+    A run that goes on keeps the precision that `auto` once chose: measured again, it might come out otherwise.
+    """
     AcceleratorState._reset_state(reset_partial_state=True)  # a second run in one process may want another device
     device = resolve_device(options.device)
     precision = options.precision
-    if precision == "auto":
+    if precision == "auto" and checkpoint and checkpoint["device"] == device.type:
+        precision = checkpoint["precision"]
+    elif precision == "auto":
         precision = "bf16" if has_fast_bf16(device) else "float32"
     return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
 

@@ -16,6 +16,7 @@ from showtell.data.batches import Batch, BatchOrder, PictureSource, collate
 from showtell.model.artefact import Artefact
 from showtell.model.encoder import Encoder
 from showtell.pictures import PictureOptions
+from showtell.training.interruption import leave_signals_to_the_main_process
 from showtell.training.log import Log
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import EarlyStopping, Schedule
@@ -55,6 +56,7 @@ class Feed:
                 collate_fn=collate,
                 num_workers=self.workers,
                 pin_memory=torch.cuda.is_available(),
+                worker_init_fn=leave_signals_to_the_main_process,
                 generator=torch.Generator(),  # its own, or opening a loader would move the generator that dropout draws from
             )
         )
@@ -91,6 +93,11 @@ class Run:
     def quiet(self) -> bool:
         """Whether this process keeps still: by request, or because another one speaks."""
         return self.options.quiet or not self.accelerator.is_main_process
+
+    @property
+    def steps_are_done(self) -> bool:
+        """Whether it has made the `max_steps` that were asked for."""
+        return 0 < self.options.max_steps <= self.position.step
 
     @property
     def validated_model(self) -> TrainingModel:

@@ -58,6 +58,12 @@ def test_a_picture_may_come_in_any_form(captioner: Captioner, pictures: list[Ima
     assert captioner.caption_pixels(pixels[None]) == [expected]
 
 
+def test_pixels_may_be_read_only(captioner: Captioner, pictures: list[Image.Image]) -> None:
+    pixels = np.asarray(pictures[1].resize((32, 32)))[None]  # as Pillow gives them, and torch warns of
+    assert not pixels.flags.writeable
+    assert captioner.caption_pixels(pixels)
+
+
 def test_no_pictures_no_captions(captioner: Captioner) -> None:
     assert captioner.caption([]) == []
 

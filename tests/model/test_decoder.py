@@ -110,10 +110,10 @@ def step_by_step(decoder: Decoder, grid: Tensor, captions: Tensor) -> tuple[Tens
 
 
 @FEW
-@given(batches(), st.booleans())
-def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], deep: bool) -> None:
+@given(batches(), st.sampled_from([{}, {"deep_output": True}, {"word_query": True}]))
+def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], options: dict[str, bool]) -> None:
     seed, lengths, cells = batch
-    decoder, captions = build(seed, deep_output=deep), make_captions(seed, lengths)
+    decoder, captions = build(seed, **options), make_captions(seed, lengths)
     grids = [torch.randn(len(lengths), cells, 6, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"]
     gradients = []
     outputs = decoder(grids[0], captions), step_by_step(decoder, grids[1], captions)

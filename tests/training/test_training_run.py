@@ -1,0 +1,374 @@
+"""A whole run from a folder of captioned pictures to `best_model.pt`: what it leaves, when it ends, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from training_kit import events, losses, run, same_run, small, weights
+
+from showtell.errors import Problem, WrongUse
+from showtell.model.artefact import load_artefact, read_model_file
+from showtell.model.captioner import Captioner
+from showtell.settings import plain
+from showtell.training import loop
+from showtell.training import run as run_room
+from showtell.vocabulary import build_vocabulary, load_vocab, save_vocab
+
+
+@pytest.fixture
+def copied(scenes: Path, tmp_path: Path) -> Path:
+    """Scenes that a test may spoil."""
+    return Path(shutil.copytree(scenes, tmp_path / "scenes"))
+
+
+# ------------------------------------------------------------------------------------------------------ what a run leaves
+
+
+def test_a_run_leaves_models_settings_and_log(tmp_path: Path, scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = small(tmp_path, scenes, quiet=False, epochs=3)
+    folder = run(settings)
+
+    assert {path.name for path in folder.iterdir()} == {
+        "best_model.pt", "last_model.pt", "settings.yaml", "log.jsonl", "tensorboard",
+    }  # fmt: skip
+    assert list((folder / "tensorboard").iterdir())
+    assert yaml.safe_load((folder / "settings.yaml").read_text("utf-8")) == plain(settings)
+    assert len(load_vocab(tmp_path / "vocab.json")) > 20
+
+    assert [step for step, _ in losses(folder)] == list(range(9))
+    epochs = events(folder, "epoch")
+    assert [(line["epoch"], line["step"]) for line in epochs] == [(1, 2), (2, 5), (3, 8)]
+    assert epochs[-1]["val_loss"] < epochs[0]["val_loss"] < 5  # it learns
+    assert all(0 <= line["val_top1"] <= line["val_top5"] <= 1 and line["train_loss"] > 0 for line in epochs)
+
+    artefact = load_artefact(folder / "best_model.pt")
+    best = min(epochs, key=lambda line: line["val_loss"])
+    assert artefact.training == {
+        "data": str(scenes), "training_pictures": 10, "epochs": best["epoch"], "steps": best["step"] + 1,
+        "lowest_val_loss": best["val_loss"],
+    }  # fmt: skip
+    assert artefact.vocabulary == load_vocab(tmp_path / "vocab.json")
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "10 pictures to train on, 4 to validate on" in said.err
+    assert "on cpu in float32" in said.err and "its 3 epochs are done" in said.err and "best so far" in said.err
+
+
+def test_a_quiet_run_says_nothing(tmp_path: Path, scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(small(tmp_path, scenes, epochs=1))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_best_model_captions(tmp_path: Path, scenes: Path) -> None:
+    folder = run(small(tmp_path, scenes, epochs=1))
+    captioner = Captioner.from_pretrained(folder / "best_model.pt", "cpu")
+    caption = captioner.caption(next((scenes / "images" / "test").iterdir()))
+    assert caption.words and captioner.pictures.picture_size == 32
+
+
+def test_the_training_loss_is_the_mean_over_words(tmp_path: Path, scenes: Path) -> None:
+    """With a rate near nothing the model stands still, so its training and validation figures can be compared."""
+    changes = {"learning_rate": 1e-12, "encoder_learning_rate": 0.0, "unfrozen_groups": 0, "cache_features": False}
+    settings = small(tmp_path, scenes, epochs=1, augment=False, dropout=0.0, embed_dropout=0.0, val_split="train", **changes)
+    (epoch,) = events(run(settings), "epoch")
+    for figure in ("loss", "top1", "top5"):
+        assert epoch[f"train_{figure}"] == pytest.approx(epoch[f"val_{figure}"], rel=1e-4)
+
+
+def test_the_same_settings_give_the_same_run(tmp_path: Path, scenes: Path) -> None:
+    one, other = (run(small(tmp_path / name, scenes)) for name in "ab")
+    same_run(one, other)
+    third = run(small(tmp_path / "c", scenes, seed=1))
+    assert losses(third) != losses(one)
+
+
+# ------------------------------------------------------------------------------------------------------------- resuming
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plainly": {},
+    "with all there is": {
+        "accumulate": 2, "ema": 0.9, "schedule": "plateau", "warmup": 2, "label_smoothing": 0.1, "optimizer": "adamw",
+        "weight_decay": 0.01, "deep_output": True, "grid_dropout": 0.1, "unfrozen_groups": 1, "epochs": 3,
+    },
+    "on the cosine": {"schedule": "cosine", "warmup": 1, "grad_clip": 0.0},
+    "with cached features": {"unfrozen_groups": 0, "ema": 0.5},
+    "with a process that opens pictures": {"workers": 1},
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on forks of processes with threads
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(tmp_path: Path, scenes: Path, way: str) -> None:
+    """Bit for bit, wherever it stopped: inside an epoch, at its last step, and before the first checkpoint of an epoch."""
+    undisturbed = run(small(tmp_path / "undisturbed", scenes, **WAYS[way] | {"workers": 0}))  # how many open them is no matter
+    settings = small(tmp_path / "stopped", scenes, **WAYS[way])
+    for steps in (2, 3):
+        stopping = replace(settings, training=replace(settings.training, max_steps=steps, resume=steps > 2))
+        folder = run(stopping)
+        assert read_model_file(folder / "last_model.pt")["checkpoint"]["position"]["step"] == steps
+    same_run(run(replace(settings, training=replace(settings.training, resume=True))), undisturbed)
+
+
+def test_frequent_checkpoints_change_nothing(tmp_path: Path, scenes: Path) -> None:
+    same_run(run(small(tmp_path / "a", scenes)), run(small(tmp_path / "b", scenes, checkpoint_minutes=0.0)))
+
+
+def test_a_run_killed_after_its_epochs_last_step_goes_on_as_if_it_had_not(
+    tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has the epoch's line already, the checkpoint does not know of it: the line is there once in the end."""
+    undisturbed = run(small(tmp_path / "undisturbed", scenes))
+    settings = small(tmp_path / "killed", scenes, checkpoint_minutes=0.0)
+    save, saves = loop.save_checkpoint, []
+
+    def die_at_the_fourth(running: Any) -> None:
+        saves.append(running.position.step)
+        if len(saves) == 4:  # after three steps and the validation
+            raise KeyboardInterrupt
+        save(running)
+
+    monkeypatch.setattr(loop, "save_checkpoint", die_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings)
+    assert saves == [1, 2, 3, 3] and len(events(tmp_path / "killed" / "run", "epoch")) == 1
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    same_run(run(replace(settings, training=replace(settings.training, resume=True))), undisturbed)
+
+
+def test_a_finished_run_is_not_made_longer_by_resuming(tmp_path: Path, scenes: Path) -> None:
+    for settings in (small(tmp_path / "a", scenes), small(tmp_path / "b", scenes, max_steps=4)):
+        folder = run(settings)
+        before = losses(folder), weights(folder / "last_model.pt")
+        run(replace(settings, training=replace(settings.training, resume=True)))
+        assert losses(folder) == before[0]
+        after = weights(folder / "last_model.pt")
+        assert all(torch.equal(after[name], tensor) for name, tensor in before[1].items())
+
+
+def test_a_finished_run_goes_on_with_more_epochs(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path / "a", scenes, epochs=1)
+    run(settings)
+    longer = run(replace(settings, training=replace(settings.training, resume=True, epochs=2)))
+    same_run(longer, run(small(tmp_path / "b", scenes, epochs=2)))
+
+
+def test_resuming_nothing_begins(tmp_path: Path, scenes: Path) -> None:
+    assert len(losses(run(small(tmp_path, scenes, resume=True, epochs=1)))) == 3
+
+
+def test_the_precision_that_auto_chose_stays(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor is measured, and a busy one may come out otherwise the next time."""
+    settings = small(tmp_path, scenes, precision="auto", max_steps=1)
+    monkeypatch.setattr(run_room, "has_fast_bf16", lambda device: False)
+    folder = run(settings)
+    monkeypatch.setattr(run_room, "has_fast_bf16", lambda device: True)
+    run(replace(settings, training=replace(settings.training, resume=True, max_steps=2)))
+    assert read_model_file(folder / "last_model.pt")["checkpoint"]["precision"] == "float32"
+
+
+def test_bf16_trains_too(tmp_path: Path, scenes: Path) -> None:
+    folder = run(small(tmp_path, scenes, precision="bf16", epochs=1))
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights(folder / "best_model.pt").values())
+    assert losses(folder) != losses(run(small(tmp_path / "b", scenes, epochs=1)))
+    assert events(folder, "epoch")[0]["val_loss"] == pytest.approx(
+        events(tmp_path / "b" / "run", "epoch")[0]["val_loss"], rel=0.02
+    )
+
+
+# -------------------------------------------------------------------------------------------------- the moving average
+
+
+def test_the_moving_average_is_what_is_validated_and_saved(tmp_path: Path, scenes: Path) -> None:
+    averaged = run(small(tmp_path / "a", scenes, ema=0.9, epochs=1))
+    plainly = run(small(tmp_path / "b", scenes, epochs=1))
+    assert losses(averaged) == losses(plainly)  # training itself does not look at it
+    assert events(averaged, "epoch")[0]["val_loss"] != events(plainly, "epoch")[0]["val_loss"]
+    state = read_model_file(averaged / "last_model.pt")["checkpoint"]["model"]
+    for name, tensor in weights(plainly / "last_model.pt").items():
+        assert torch.equal(state[name], tensor)
+    name, expected = "decoder.attention.v", None
+    for steps in (1, 2, 3):  # of the weights after each step, 0.9 of the old average and 0.1 of the new weights
+        after = weights(run(small(tmp_path / f"steps{steps}", scenes, max_steps=steps)) / "last_model.pt")[name]
+        expected = after if expected is None else 0.9 * expected + 0.1 * after
+    torch.testing.assert_close(weights(averaged / "last_model.pt")[name], expected)
+
+
+# ---------------------------------------------------------------------------------------------------------- accumulation
+
+
+def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, scenes: Path) -> None:
+    """But for the batches' different numbers of words, and so nearly: both see the same pictures in a step."""
+    still = {"unfrozen_groups": 0, "cache_features": False, "dropout": 0.0, "embed_dropout": 0.0, "augment": False, "epochs": 1}
+    one = run(small(tmp_path / "a", scenes, batch_size=2, accumulate=2, **still))
+    other = run(small(tmp_path / "b", scenes, batch_size=4, **still))
+    assert [step for step, _ in losses(one)] == [0, 0, 1, 1, 2]
+    assert [step for step, _ in losses(other)] == [0, 1, 2]
+    halves = [loss for step, loss in losses(one) if step == 0]
+    assert sum(halves) / 2 == pytest.approx(losses(other)[0][1], rel=0.02)
+    mine, yours = (weights(each / "last_model.pt")["decoder.output.vocabulary.bias"] for each in (one, other))
+    assert torch.nn.functional.cosine_similarity(mine, yours, dim=0) > 0.99
+
+
+# ------------------------------------------------------------------------------------------------------ what ends a run
+
+
+def test_early_stopping_ends_it_and_keeps_the_best(tmp_path: Path, scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = small(tmp_path, scenes, epochs=9, early_stop_patience=2, min_delta=100.0, quiet=False)
+    folder = run(settings)
+    assert len(events(folder, "epoch")) == 3  # the first is progress, then two without
+    assert "has not become better for 2 epochs" in capsys.readouterr().err
+    run(replace(settings, training=replace(settings.training, resume=True)))
+    assert len(events(folder, "epoch")) == 3
+
+
+@pytest.mark.parametrize("minutes", [0.0, 5.0])
+def test_a_loss_that_is_not_finite_stops_it_and_leaves_the_last_good_checkpoint(
+    tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch, minutes: float
+) -> None:
+    settings = small(tmp_path, scenes, checkpoint_minutes=minutes, epochs=3)
+    forward = run_room.TrainingModel.forward
+
+    def runs_away(model: Any, batch: Any) -> Any:
+        loss, tally = forward(model, batch)
+        calls.append(model.training)
+        return (loss * float("nan") if sum(calls) == 5 and model.training else loss), tally
+
+    calls: list[bool] = []
+    monkeypatch.setattr(run_room.TrainingModel, "forward", runs_away)
+    with pytest.raises(Problem, match=r"the loss became nan near step \d, so training stopped; .* lower --learning_rate"):
+        run(settings)
+    last = read_model_file(tmp_path / "run" / "last_model.pt")
+    assert last["checkpoint"]["position"]["step"] == (4 if minutes == 0 else 3)
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run" / "last_model.pt").values())
+
+
+def test_a_rate_that_is_far_too_high_leaves_no_broken_model(tmp_path: Path, scenes: Path) -> None:
+    """The loss of the only step is finite; what that step did to the weights shows in the validation."""
+    settings = small(tmp_path, scenes, learning_rate=1e30, encoder_learning_rate=1e30, batch_size=10, grad_clip=0.0)
+    with pytest.raises(Problem, match="so training stopped"):
+        run(settings)
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = small(tmp_path, scenes, checkpoint_minutes=0.0)
+    update = torch.optim.Adam.step
+
+    def overflow(optimizer: Any, *arguments: Any, **more: Any) -> Any:
+        done = update(optimizer, *arguments, **more)
+        if optimizer.state[optimizer.param_groups[-1]["params"][0]]["step"] == 2:
+            optimizer.param_groups[-1]["params"][0].data[0] = float("inf")
+        return done
+
+    monkeypatch.setattr(torch.optim.Adam, "step", overflow)
+    with pytest.raises(Problem, match=r"the weights of decoder.* became infinite near step 2"):
+        run(settings)
+    assert read_model_file(tmp_path / "run" / "last_model.pt")["checkpoint"]["position"]["step"] == 1
+
+
+# ---------------------------------------------------------------------------------------------------- broken pictures
+
+
+def test_a_broken_picture_is_named_once_and_left_out(tmp_path: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = sorted((copied / "images" / "train").iterdir())[3]
+    broken.write_bytes(b"no picture")
+    folder = run(small(tmp_path, copied))
+    assert capsys.readouterr().err.count(broken.name) == 1
+    assert len(losses(folder)) == 6
+
+
+def test_a_batch_of_broken_pictures_is_passed_over(tmp_path: Path, copied: Path) -> None:
+    broken = sorted((copied / "images" / "train").iterdir())[3]
+    broken.write_bytes(b"no picture")
+    assert len(losses(run(small(tmp_path, copied, batch_size=1, epochs=1)))) == 9
+
+
+def test_nothing_readable_is_a_problem(tmp_path: Path, copied: Path) -> None:
+    for path in (copied / "images" / "train").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(Problem, match="no picture of the train split could be read"):
+        run(small(tmp_path, copied))
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+
+
+def test_a_folder_with_another_run_is_refused_unless_told(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path, scenes, epochs=1)
+    folder = run(settings)
+    with pytest.raises(WrongUse, match=r"run holds another run: go on with it \(--resume\), replace it \(--overwrite\)"):
+        run(settings)
+    run(replace(settings, training=replace(settings.training, overwrite=True, batch_size=10)))
+    assert len(losses(folder)) == 1  # nothing is left of the other run's log
+
+
+def test_overwriting_leaves_no_checkpoint_of_the_other_run(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before its first checkpoint, the new run begins anew when resumed, rather than go on with the old one."""
+    run(small(tmp_path, scenes, epochs=1))
+    settings = small(tmp_path, scenes, epochs=1, learning_rate=1e-3, overwrite=True)
+
+    def die(running: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_room, "fit", die)
+        run(settings)
+    resumed = run(replace(settings, training=replace(settings.training, overwrite=False, resume=True)))
+    same_run(resumed, run(small(tmp_path / "b", scenes, epochs=1, learning_rate=1e-3)))
+
+
+def test_other_settings_are_refused_when_resuming(tmp_path: Path, scenes: Path) -> None:
+    run(small(tmp_path, scenes, epochs=1))
+    changed = small(tmp_path, scenes, epochs=1, resume=True, learning_rate=1e-4, hidden_size=16)
+    with pytest.raises(WrongUse) as caught:
+        run(changed)
+    sentence = str(caught.value)
+    assert "training.learning_rate was 0.005 and is 0.0001" in sentence and "decoder.hidden_size was 8 and is 16" in sentence
+    assert "settings.yaml" in sentence and "resume" not in sentence.split("but")[1].split(":")[0]
+
+
+def test_settings_that_do_not_touch_the_numbers_may_change(tmp_path: Path, scenes: Path) -> None:
+    run(small(tmp_path, scenes, epochs=1))
+    run(small(tmp_path, scenes, epochs=1, resume=True, checkpoint_minutes=1.0, quiet=True, early_stop_patience=9))
+    run(small(tmp_path, scenes, epochs=2, resume=True))
+    cosine = small(tmp_path / "b", scenes, epochs=1, schedule="cosine")
+    run(cosine)
+    with pytest.raises(WrongUse, match=r"training\.epochs was 1 and is 2"):  # the whole curve would have been another
+        run(replace(cosine, training=replace(cosine.training, epochs=2, resume=True)))
+
+
+def test_a_vocabulary_of_other_captions_is_refused_by_name(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path, scenes)
+    save_vocab(build_vocabulary(["a dog", "a cat"], settings.vocabulary), settings.training.vocab)
+    with pytest.raises(WrongUse, match=r"vocab\.json was made from other captions"):
+        run(settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_words_changed_is_not_gone_on_with(tmp_path: Path, copied: Path) -> None:
+    """The vocabulary file was removed and the captions edited: same settings, other words."""
+    settings = small(tmp_path, copied, epochs=1)
+    run(settings)
+    annotations = copied / "annotations" / "captions_train.json"
+    content = json.loads(annotations.read_text("utf-8"))
+    content["annotations"][0]["caption"] = "something entirely new"
+    annotations.write_text(json.dumps(content), "utf-8")
+    settings.training.vocab.unlink()
+    with pytest.raises(WrongUse, match=r"has other words than .*vocab\.json now"):
+        run(replace(settings, training=replace(settings.training, resume=True, epochs=2)))
+
+
+def test_a_model_without_a_runs_state_is_not_gone_on_with(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path, scenes, epochs=1)
+    folder = run(settings)
+    shutil.copy(folder / "best_model.pt", folder / "last_model.pt")
+    with pytest.raises(Problem, match=r"last_model\.pt is a model, not a checkpoint"):
+        run(replace(settings, training=replace(settings.training, resume=True)))
