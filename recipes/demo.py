@@ -39,9 +39,7 @@ def main() -> None:
     )
     run(f"showtell caption {' '.join(tests)} --model {MODEL.as_posix()}/best_model.pt --attention {FIGURES.as_posix()}")
     run(f"python recipes/judge.py --model {MODEL.as_posix()}/best_model.pt --data {DATA.as_posix()}")
-    print(
-        f"The demo took {(time.monotonic() - started) / 60:.1f} minutes. Look at {FIGURES.as_posix()}: where it looked for every word."
-    )
+    print(f"The demo took {(time.monotonic() - started) / 60:.1f} minutes. The figures are in {FIGURES.as_posix()}.")
 
 
 def first_test_pictures(count: int) -> list[int]:

@@ -11,6 +11,10 @@ from typing import IO
 
 import platformdirs
 
+UMASK = os.umask(0o022)
+"""What the user's new files are not allowed; it can be read only by setting it, so that is done once, before there are threads."""
+os.umask(UMASK)
+
 
 def cache_folder() -> Path:
     """Where indexes and cached features lie: `$SHOWTELL_CACHE`, else the user's cache folder. Not created here."""
@@ -29,23 +33,18 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes private files; a model is to be shared like any other
-        os.replace(name, path)
+        part.chmod(0o666 & ~UMASK)  # mkstemp makes private files; a model is to be shared like any other
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -63,7 +63,6 @@ class TextbookDecoder(nn.Module):
     @torch.no_grad()
     def load_from(self, decoder: Decoder) -> TextbookDecoder:
         """Takes over the weights of showtell's decoder (with the plain output layer)."""
-        attention_dim, channels, _ = decoder.splits
         query, gate, recurrent = decoder.from_hidden.weight.split(decoder.splits)
         query_bias, gate_bias, recurrent_bias = decoder.from_hidden.bias.split(decoder.splits)
         pairs = [
