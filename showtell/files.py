@@ -12,7 +12,7 @@ from typing import IO
 import platformdirs
 
 UMASK = os.umask(0o022)
-"""What the user's new files are not allowed; it can be read only by setting it, so that is done once, before there are threads."""
+"""What the user's new files are not allowed; it can be read only by setting it: once, before there are threads."""
 os.umask(UMASK)
 
 

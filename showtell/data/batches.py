@@ -109,6 +109,35 @@ class CaptionedPictures(Dataset[Item]):
         return augment(picture, self.pictures, self.augmentation, random, may_flip(record.captions, self.augmentation))
 
 
+class SomeCaptions:
+    """Another source's pictures with a few of their captions each, drawn anew in every epoch.
+
+    The decoder's work grows with the captions; where pictures are plenty, more of them teach more than more captions of each.
+
+    Args:
+        source: pictures with all their captions.
+        count: captions to keep of each; a picture that has fewer keeps all.
+        seed: with the epoch and the picture's number, decides which.
+    """
+
+    def __init__(self, source: PictureSource, count: int, seed: int = 0) -> None:
+        self.source, self.count, self.seed, self.epoch = source, count, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The choice of an epoch depends on its number; call before iterating."""
+        self.epoch = epoch
+        self.source.set_epoch(epoch)
+
+    def __getitem__(self, index: int) -> Item:
+        item = self.source[index]
+        random = np.random.default_rng((self.seed, self.epoch, index, 1))  # 1: not the numbers that crop and flip are made of
+        chosen = random.permutation(len(item.captions))[: self.count]
+        return item._replace(captions=[item.captions[i] for i in sorted(chosen)])  # still longest first
+
+
 def encode_captions(record: Record, vocabulary: Vocabulary) -> list[list[int]]:
     """All captions of a record as word numbers from <start> to <end>, longest first."""
     return sorted((vocabulary.encode(caption) for caption in record.captions), key=len, reverse=True)

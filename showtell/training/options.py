@@ -26,6 +26,8 @@ class TrainingOptions:
     """Passes over the training pictures at most; early stopping may end it sooner."""
     batch_size: int = 32
     """Pictures in a batch, each with all its captions."""
+    captions_per_picture: int = 0
+    """Captions of each picture that an epoch uses, drawn anew every time; 0 uses all."""
     accumulate: int = 1
     """Batches whose gradients are added up before a step."""
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -76,7 +78,8 @@ class TrainingOptions:
         found += [
             f"{name} is {getattr(self, name)}; it cannot be negative."
             for name in (
-                "encoder_learning_rate", "weight_decay", "warmup", "grad_clip", "attention_lambda", "min_delta", "max_steps",
+                "captions_per_picture", "encoder_learning_rate",
+                "weight_decay", "warmup", "grad_clip", "attention_lambda", "min_delta", "max_steps",
                 "checkpoint_minutes",
             )
             if getattr(self, name) < 0

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource
+from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource, SomeCaptions
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
@@ -76,6 +76,8 @@ def train(
     with accelerator.main_process_first():
         training, validation = sources(splits, words, eyes, pictures, augmentation, options, data.workers, accelerator)
     cached = not isinstance(training, CaptionedPictures)
+    if options.captions_per_picture:
+        training = SomeCaptions(training, options.captions_per_picture, options.seed)
     model = TrainingModel(
         None if cached else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from showtell.data.batches import Batch, BatchOrder, CaptionedPictures, Item, collate, encode_captions
+from showtell.data.batches import Batch, BatchOrder, CaptionedPictures, Item, SomeCaptions, collate, encode_captions
 from showtell.data.records import Record
 from showtell.pictures import AugmentOptions, PictureOptions, open_picture, shape
 from showtell.vocabulary import END, PAD, START, Vocabulary, VocabularyOptions, build_vocabulary
@@ -200,3 +200,25 @@ def test_lengths_stay_on_the_cpu() -> None:
     moved = collate([item(0, 3)]).to(torch.device("meta"))
     assert isinstance(moved, Batch)
     assert (moved.pictures.device.type, moved.captions.device.type, moved.lengths.device.type) == ("meta", "meta", "cpu")
+
+
+def test_some_captions_are_drawn_anew_every_epoch_and_depend_on_seed_epoch_and_picture_alone() -> None:
+    class Five:
+        def __len__(self) -> int:
+            return 3
+
+        def set_epoch(self, epoch: int) -> None: ...
+
+        def __getitem__(self, index: int) -> Item:
+            return Item(torch.zeros(1), [[1, word, 2] for word in (8, 7, 6, 5, 4)])
+
+    some, same = SomeCaptions(Five(), 2, seed=3), SomeCaptions(Five(), 2, seed=3)
+    drawn = {}
+    for epoch in range(8):
+        some.set_epoch(epoch)
+        drawn[epoch] = [some[index].captions for index in range(3)]
+        assert all(len(captions) == 2 and captions == sorted(captions, reverse=True) for captions in drawn[epoch])
+    assert len({str(captions) for captions in drawn.values()}) > 4  # ten pairs for each of three pictures
+    same.set_epoch(5)
+    assert [same[index].captions for index in range(3)] == drawn[5]
+    assert SomeCaptions(Five(), 9)[0].captions == Five()[0].captions
