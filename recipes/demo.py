@@ -32,7 +32,7 @@ def run(command: str) -> None:
 def main() -> None:
     started = time.monotonic()
     tests = [(DATA / "images" / "test").as_posix() + f"/scene_{number:07d}.png" for number in first_test_pictures(6)]
-    run(f"showtell data scenes --data {DATA.as_posix()}")
+    run(f"showtell data scenes --data {DATA.as_posix()} --train 8000")
     run(
         f"showtell train --config recipes/demo.yaml --data {DATA.as_posix()} --output_dir {MODEL.as_posix()} "
         f"--vocab {MODEL.as_posix()}/vocab.pkl --overwrite"

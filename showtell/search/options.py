@@ -23,7 +23,7 @@ class SearchOptions:
     """Fewest words of a caption; with less it does not end."""
     max_length: int = 30
     """Most words of a caption; one that has not ended by then is completed as it stands."""
-    length_penalty: float = 1.0
+    length_penalty: float = 0.7
     """Beams are ranked by log-probability / length ** length_penalty: 0 favours short captions, 1 is the mean a word."""
     no_repeat_ngram: int = 0
     """No run of this many words occurs twice in a caption; 0 allows repetition."""

@@ -104,7 +104,7 @@ def test_the_map_lies_as_the_picture_does(captioner: Captioner, pictures: list[I
 
 
 def test_n_best_come_best_first(captioner: Captioner, pictures: list[Image.Image]) -> None:
-    caption = captioner.caption(pictures[0], SearchOptions(n_best=3, max_length=6))
+    caption = captioner.caption(pictures[0], SearchOptions(n_best=3, max_length=6, length_penalty=1.0))
     assert len(caption.candidates) == 3
     assert caption.candidates[0].words == caption.words and caption.candidates[0].text == caption.text
     assert len({candidate.words for candidate in caption.candidates}) == 3

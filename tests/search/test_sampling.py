@@ -74,6 +74,6 @@ def test_seed_and_generator() -> None:
 
 def test_candidates_are_ranked_as_beams_are() -> None:
     tables = random_tables(seed=3, pictures=2, vocabulary=20)
-    for result in find(tables, SearchOptions("sample", n_best=20, max_length=6)):
+    for result in find(tables, SearchOptions("sample", n_best=20, max_length=6, length_penalty=1.0)):
         keys = [(not c.ended, -c.mean_log_probability) for c in result.candidates]
         assert keys == sorted(keys) and len({c.ended for c in result.candidates}) == 2

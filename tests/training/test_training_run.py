@@ -97,6 +97,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "with all there is": {
         "accumulate": 2, "ema": 0.9, "schedule": "plateau", "warmup": 2, "label_smoothing": 0.1, "optimizer": "adamw",
         "weight_decay": 0.01, "deep_output": True, "grid_dropout": 0.1, "unfrozen_groups": 1, "epochs": 3,
+        "captions_per_picture": 2,
     },
     "on the cosine": {"schedule": "cosine", "warmup": 1, "grad_clip": 0.0},
     "with cached features": {"unfrozen_groups": 0, "ema": 0.5},
@@ -115,6 +116,18 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(tmp_path: Path, scenes:
         folder = run(stopping)
         assert read_model_file(folder / "last_model.pt")["checkpoint"]["position"]["step"] == steps
     same_run(run(replace(settings, training=replace(settings.training, resume=True))), undisturbed)
+
+
+def test_a_rate_that_was_lowered_stays_low(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs that are not better, and the rate falls to a fifth: also for a run that goes on after them."""
+    monkeypatch.setattr(run_room.EarlyStopping, "observe", lambda stopping, score: False)
+    plateau = {"schedule": "plateau", "epochs": 3}
+    undisturbed = run(small(tmp_path / "undisturbed", scenes, **plateau))
+    constant = losses(run(small(tmp_path / "constant", scenes, epochs=3)))
+    assert losses(undisturbed)[:7] == constant[:7] and losses(undisturbed)[7:] != constant[7:]  # it fell after six steps
+    stopped = run(small(tmp_path / "stopped", scenes, **plateau, max_steps=7))
+    run(small(tmp_path / "stopped", scenes, **plateau, resume=True))
+    assert losses(stopped) == losses(undisturbed)
 
 
 def test_frequent_checkpoints_change_nothing(tmp_path: Path, scenes: Path) -> None:
