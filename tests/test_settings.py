@@ -251,7 +251,9 @@ def test_saved_settings_given_back_are_the_same(tmp_path_factory: pytest.TempPat
         augment=replace(
             settings.augment,
             no_flip_words=tuple(
-                data.draw(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=9), max_size=4))
+                data.draw(
+                    st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=9), max_size=4)
+                )
             ),
         ),
         encoder=replace(settings.encoder, pixel_mean=data.draw(st.none() | st.tuples(*[st.floats(0, 1)] * 3))),

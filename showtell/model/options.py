@@ -60,7 +60,7 @@ class DecoderOptions:
     embed_dropout: float = 0.0
     """Share of each word vector dropped, in training."""
     grid_dropout: float = 0.0
-    """Share of the grid's channels dropped, in training."""
+    """Share of the grid's features dropped, in training."""
     word_query: bool = False
     """Let the last word too say where to look: after "a red", at what is red (Xu et al. 2015 ask the hidden state alone)."""
     deep_output: bool = False
