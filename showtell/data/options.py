@@ -34,7 +34,7 @@ class DataOptions:
     val_fraction: float = 0.1
     """Where the data have no validation split: this share of the pictures, chosen by seed, never by caption."""
     workers: int = 2
-    """Processes (training) or threads (captioning) that open pictures; 0 opens them in the main one."""
+    """Processes that open pictures in training; 0 opens them in the main one."""
 
     def problems(self) -> list[str]:
         found = []

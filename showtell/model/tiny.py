@@ -30,7 +30,7 @@ class Tiny(nn.Module):
     """N x 3 x S x S -> N x 96 x S/8 x S/8 (14 x 14 for scenes of 112 pixels).
 
     A cell sees little beyond its own object, so that what attention reads of an object it must read there: with self-attention
-    over the cells the captions were as good, but attention no longer pointed at what the words named.
+    over the cells as many objects were named rightly, but attention no longer pointed at what the words named.
     """
 
     def __init__(self) -> None:
