@@ -19,7 +19,7 @@ FLOORS = {
     "vocabulary": 1, "pictures": 1, "search": 1, "metrics": 1, "look": 1,
     "model": 2, "data": 2,
     "captioning": 3,
-    "training": 4, "serve": 4,
+    "training": 4, "evaluation": 4, "serve": 4,
     "settings": 5, "cli": 6,
 }  # fmt: skip
 
