@@ -78,6 +78,24 @@ def _caption(call: Call) -> int:
     return caption_pictures(options, settings.search)
 
 
+def _evaluate(call: Call) -> int:
+    from showtell.settings import EvaluateSettings, fill
+
+    settings = fill(EvaluateSettings(), call.arguments, prog=call.prog, config=call.config)
+    from showtell.evaluation.run import evaluate
+
+    return evaluate(settings.evaluation, settings.data, settings.metrics, settings.search)
+
+
+def _compare(call: Call) -> int:
+    from showtell.settings import CompareSettings, fill
+
+    settings = fill(CompareSettings(), call.arguments, prog=call.prog, config=call.config)
+    from showtell.evaluation.comparing import compare
+
+    return compare(settings.systems, settings.comparison)
+
+
 def _coco2014(call: Call) -> int:
     from showtell.data.options import Coco2014Options
     from showtell.settings import fill, tree_of
@@ -109,6 +127,8 @@ def _scenes(call: Call) -> int:
 COMMANDS = {
     "train": Command("Train a captioner on captioned pictures.", _train),
     "caption": Command("Caption pictures, and show where the model looked for every word.", _caption),
+    "evaluate": Command("Score a model on captioned pictures, or captions that some program wrote.", _evaluate),
+    "compare": Command("Compare two systems that were evaluated on the same pictures.", _compare),
     "data coco2014": Command("Download MS COCO 2014: 123,287 pictures with captions, some 20 GB.", _coco2014),
     "data scenes": Command("Draw the built-in captioned set, to try everything on.", _scenes),
 }

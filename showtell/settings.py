@@ -27,6 +27,8 @@ import yaml
 from showtell.captioning.options import CaptioningOptions
 from showtell.data.options import DataOptions
 from showtell.errors import WrongUse
+from showtell.evaluation.options import ComparisonOptions, EvaluationOptions
+from showtell.metrics.options import MetricOptions
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.search.options import SearchOptions
@@ -106,6 +108,25 @@ class CaptionSettings(Tree):
         return replace(self, picture=(), captioning=replace(self.captioning, image=named or below.captioning.image))
 
 
+@dataclass(frozen=True)
+class EvaluateSettings(Tree):
+    """Score a model on captioned pictures, or captions that some program wrote."""
+
+    evaluation: EvaluationOptions = EvaluationOptions()
+    data: DataOptions = DataOptions()
+    metrics: MetricOptions = MetricOptions()
+    search: SearchOptions = SearchOptions()
+
+
+@dataclass(frozen=True)
+class CompareSettings(Tree):
+    """Compare two systems that were evaluated on the same pictures."""
+
+    systems: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIRST SECOND", help_behavior_hint="")] = ()
+    """Two folders that showtell evaluate wrote, or the scores.json in them; the differences are second minus first."""
+    comparison: ComparisonOptions = ComparisonOptions()
+
+
 def tree_of(title: str, **options: Any) -> Any:
     """The tree of a small command, made of the options of the rooms named; `title` heads its help."""
     kind = make_dataclass("Settings", [(room, type(each), each) for room, each in options.items()], bases=(Tree,), frozen=True)
@@ -113,7 +134,7 @@ def tree_of(title: str, **options: Any) -> Any:
     return kind()
 
 
-TREES: tuple[type[Tree], ...] = (TrainSettings, CaptionSettings)
+TREES: tuple[type[Tree], ...] = (TrainSettings, CaptionSettings, EvaluateSettings, CompareSettings)
 AnyTree = TypeVar("AnyTree", bound=Tree)
 
 

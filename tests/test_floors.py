@@ -92,7 +92,17 @@ def test_floor_one_needs_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["--version", "--help", "train --help", "caption --help", "data --help", "data coco2014 --help"]
+    "words",
+    [
+        "--version",
+        "--help",
+        "train --help",
+        "caption --help",
+        "evaluate --help",
+        "compare --help",
+        "data --help",
+        "data coco2014 --help",
+    ],
 )
 def test_help_needs_neither_torch_nor_numpy(words: str) -> None:
     done = without({"torch", "torchvision", "numpy", "PIL"}, "from showtell.cli import main; sys.exit(main())", *words.split())

@@ -38,6 +38,15 @@ def save_provenance(now: Provenance, output: Path) -> None:
         file.write(json.dumps(now, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
+def load_provenance(output: Path) -> Provenance | None:
+    """What an output file was made with; None if nobody knows."""
+    try:
+        made_with = json.loads(provenance_path(output).read_bytes())
+        return made_with if {"model", "search"} <= set(made_with) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def check_provenance(now: Provenance, output: Path) -> None:
     """See that an output file was made with the same as now.
 

@@ -68,7 +68,7 @@ def bleu_of(right: npt.ArrayLike, ngrams: npt.ArrayLike, length: npt.ArrayLike, 
         return mean_precision(right, ngrams) * brevity[..., None]
 
 
-def bleu(captions: Texts, references: Sequence[Texts]) -> BleuCounts:
+def bleu_counts(captions: Texts, references: Sequence[Texts]) -> BleuCounts:
     """Counts for BLEU.
 
     Args:

@@ -69,29 +69,32 @@ class CiderD:
 
     def __init__(self, references: Sequence[Texts], frequencies: DocumentFrequencies | None = None) -> None:
         texts = [reference for each in references for reference in each]
-        extra = list(frequencies.counts) if frequencies else []
-        index = GramIndex([*texts, *extra])
-        self._index = index
+        counted = list(frequencies.counts) if frequencies else []
+        self._index = GramIndex([*texts, *counted])
         self._per_picture = np.array([len(each) for each in references], np.int64)
         self._first = np.cumsum(self._per_picture) - self._per_picture  # of each picture's references
         self._pairs = np.array([max(len(text) - 1, 0) for text in texts], np.int64)  # tokens that have a successor
         self._log_pictures = float(np.log(max(frequencies.pictures if frequencies else len(references), 1)))
         picture = np.repeat(np.arange(len(references)), self._per_picture)
         self._weights = []
-        for n, grams in enumerate(index.own, 1):
+        for n, (grams, size) in enumerate(zip(self._index.own, self._index.sizes, strict=True), 1):
             own = grams.text < len(texts)
             text, gram, count = grams.text[own], grams.gram[own], grams.count[own].astype(np.float64)
+            keys = pairs(picture[text], gram)
+            order = np.argsort(keys, kind="stable")
+            keys = keys[order]
             if frequencies is None:
-                once = np.unique(pairs(picture[text], gram)) % SHIFT
-                df = np.bincount(once, minlength=index.sizes[n - 1]).astype(np.float64)
+                once = np.append(True, keys[1:] != keys[:-1])[: len(keys)]  # each n-gram counts once a picture
+                df = np.bincount(keys[once] % SHIFT, minlength=size)
             else:
-                df = _given(frequencies, extra, grams, n, len(texts), index.sizes[n - 1])
+                df = np.zeros(size, np.int64)
+                of_length = [number for number, each in enumerate(counted) if len(each) == n]  # each is a text of one n-gram
+                at = np.searchsorted(grams.text, len(texts) + np.array(of_length, np.int64))
+                df[grams.gram[at]] = [frequencies.counts[counted[number]] for number in of_length]
             log_frequency = np.log(np.maximum(df, 1.0))
             weight = count * (self._log_pictures - log_frequency[gram])
             norm = np.sqrt(np.bincount(text, weight**2, len(texts)))
-            keys = pairs(picture[text], gram)
-            order = np.argsort(keys, kind="stable")
-            self._weights.append(_Weights(log_frequency, keys[order], text[order], count[order], np.where(norm > 0, norm, 1.0)))
+            self._weights.append(_Weights(log_frequency, keys, text[order], count[order], np.where(norm > 0, norm, 1.0)))
 
     def score(self, captions: Texts, pictures: npt.ArrayLike | None = None) -> Floats:
         """CIDEr-D of each caption, about 0..10; of a corpus, it is their mean.
@@ -135,17 +138,6 @@ class CiderD:
         rows = weights.reference[at] + np.repeat(shift[grams.text[there]], matches)
         total = np.bincount(rows, products, len(reference))
         return total / (np.repeat(np.where(norm > 0, norm, 1.0), number) * weights.norm[reference])
-
-
-def _given(
-    frequencies: DocumentFrequencies, extra: Sequence[tuple[str, ...]], grams: Grams, n: int, skip: int, size: int
-) -> Floats:
-    """Given frequencies in the index's order: its texts from number `skip` on are the n-grams that they count."""
-    df = np.zeros(size)
-    whole = (grams.text >= skip) & (np.array([0] * skip + [len(each) for each in extra], np.int64)[grams.text] == n)
-    counts = np.fromiter(frequencies.counts.values(), np.float64, len(extra))
-    df[grams.gram[whole]] = counts[grams.text[whole] - skip]
-    return df
 
 
 def cider_d(captions: Texts, references: Sequence[Texts], frequencies: DocumentFrequencies | None = None) -> Floats:

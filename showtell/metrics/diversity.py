@@ -57,7 +57,7 @@ class Diversity:
         )
 
 
-def diversity(captions: Texts, training: Collection[tuple[str, ...]] | None = None) -> Diversity:
+def measure_diversity(captions: Texts, training: Collection[tuple[str, ...]] | None = None) -> Diversity:
     """Measures tokenised captions, one a picture.
 
     Args:

@@ -49,7 +49,7 @@ def _needed(what: str, jar: str) -> tuple[str, Path]:
     if java is None:
         raise NotMeasured(f"{what} needs Java, which is not installed")
     if path is None:
-        raise NotMeasured(f'{what} needs the extra pycocoevalcap (pip install ".[coco]")')
+        raise NotMeasured(f'{what} needs the extra pycocoevalcap (pip install ".[pycocoevalcap]")')
     return java, path
 
 

@@ -73,13 +73,20 @@ class GramIndex:
         for n in range(2, LONGEST + 1):
             begin = text[n - 1 :] == text[: 1 - n]  # whether a whole n-gram begins at a place
             keys = pairs(gram[: len(begin)], word[n - 1 :])
-            if len(self._keys) < n - 1:  # these are the texts that the index is made of
-                self._keys.append(np.unique(keys[begin]))
-            gram, known = find(self._keys[n - 2], keys)
-            if not known.all():
-                gram[~known] = len(self._keys[n - 2]) + np.unique(keys[~known], return_inverse=True)[1]
+            gram = np.zeros(len(begin), np.int64)
+            gram[begin] = self._gram_numbers(n, keys[begin])
             found.append(_counted(text[: len(begin)][begin], gram[begin]))
         return found
+
+    def _gram_numbers(self, n: int, keys: Ints) -> Ints:
+        if len(self._keys) < n - 1:  # these are of the texts that the index is made of
+            known, numbers = np.unique(keys, return_inverse=True)
+            self._keys.append(known)
+            return numbers
+        numbers, there = find(self._keys[n - 2], keys)
+        if not there.all():
+            numbers[~there] = len(self._keys[n - 2]) + np.unique(keys[~there], return_inverse=True)[1]
+        return numbers
 
     def _word_numbers(self, words: Iterable[str], number: int) -> Ints:
         new: dict[str, int] = {}

@@ -39,7 +39,11 @@ def treebank_tokens(caption: str) -> list[str]:
 
 
 _LINE_ENDS = re.compile(r"[\r\n\u2028\u2029\u000b\u000c\u0085]")
-_WORD_ALONE = re.compile(r"[A-Za-z]++(?:(?:-[A-Za-z]++)*+|'s)(?=[ \n]|, )| +")
+_WORD_ALONE = re.compile(
+    r"[A-Za-z]{2,}+\.(?= *\n)"  # at the end of a caption; perhaps an abbreviation
+    r"|[A-Za-z]++(?:(?:-[A-Za-z]++)*+|'s)(?=[ \n]|, )"
+    r"|,(?= )|[.,](?= *\n)| +"
+)
 """Words on which nothing around them has a say, most of all: each is taken apart once."""
 
 
@@ -48,7 +52,7 @@ def _word_tokens(word: str) -> tuple[str, ...]:
     tokens: list[str] = []
     at = 0
     while at < len(word):
-        token, length = _longest_match(f"{word}\n", at)
+        token, length = _longest_match(f"{word}\nA ", at)
         tokens += token
         at += length
     return tuple(tokens)

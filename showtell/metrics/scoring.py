@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from showtell.metrics.bleu import BleuCounts, bleu
+from showtell.metrics.bleu import BleuCounts, bleu_counts
 from showtell.metrics.cider import CiderD, DocumentFrequencies
-from showtell.metrics.diversity import Diversity, diversity
+from showtell.metrics.diversity import Diversity, measure_diversity
 from showtell.metrics.java import NotMeasured, meteor, spice
 from showtell.metrics.ngrams import Texts
 from showtell.metrics.options import Metric, Tokens
@@ -91,7 +91,7 @@ def score(
     counts, found = None, []
     for metric in dict.fromkeys(metrics):
         if metric == "bleu":
-            counts = bleu(ours, theirs)
+            counts = bleu_counts(ours, theirs)
             found += _bleu_scores(counts, parts | told)
         elif metric == "rouge":
             each = rouge_l(ours, theirs)
@@ -104,7 +104,7 @@ def score(
         else:
             found.append(_java_score(metric, ours, theirs, tokens, signature(metric, parts | told), java_seconds))
     seen = None if training is None else {tuple(tokenise(caption, tokens)) for caption in training}
-    return Scores(tuple(found), diversity(ours, seen), counts)
+    return Scores(tuple(found), measure_diversity(ours, seen), counts)
 
 
 def _bleu_scores(counts: BleuCounts, parts: Mapping[str, object]) -> list[Score]:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import showtell
-from showtell.metrics import bleu, diversity, paired_bootstrap, score, tokenise
+from showtell.metrics import bleu_counts, measure_diversity, paired_bootstrap, score, tokenise
 from showtell.metrics.bleu import bleu_of
 from showtell.metrics.signature import reference_counts, signature
 
 
 def test_diversity_by_hand() -> None:
     captions = ["a dog", "a dog", "a cat on a", "the the cat", "a b c a b c", ""]
-    found = diversity([caption.split() for caption in captions], training={("a", "dog"), ("a", "bird")})
+    found = measure_diversity([caption.split() for caption in captions], training={("a", "dog"), ("a", "bird")})
     assert (found.captions, found.vocabulary, found.mean_length) == (6, 7, 17 / 6)
     assert found.unique == 4 / 6  # the two dogs are not
     assert found.novel == 4 / 6
@@ -21,13 +21,13 @@ def test_diversity_by_hand() -> None:
     assert found.repeated == 2 / 6  # "the the", "a b c" twice
     assert (found.most_frequent, found.most_frequent_share) == ("a dog", 2 / 6)
     assert found.warning is None  # six captions tell nothing
-    assert diversity([["a", "dog"]]).novel is None
+    assert measure_diversity([["a", "dog"]]).novel is None
 
 
 def test_collapsed_captions_are_warned_of() -> None:
-    found = diversity([["a", "man"]] * 10 + [[str(i)] for i in range(30)])
+    found = measure_diversity([["a", "man"]] * 10 + [[str(i)] for i in range(30)])
     assert found.warning is not None and '"a man" is said of 25% of the 40 pictures' in found.warning
-    assert diversity([[str(i)] for i in range(40)]).warning is None
+    assert measure_diversity([[str(i)] for i in range(40)]).warning is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_luck_is_no_clear_difference() -> None:
 
 def test_corpus_bleu_is_drawn_from_counts() -> None:
     references = [[["a", "dog", "runs"]], [["a", "cat"]]]
-    one, two = bleu([["a"], ["a", "cat"]], references), bleu([["a", "dog"], ["cat"]], references)
+    one, two = bleu_counts([["a"], ["a", "cat"]], references), bleu_counts([["a", "dog"], ["cat"]], references)
 
     def stacked(counts):  # type: ignore[no-untyped-def]
         return np.column_stack([counts.right, counts.ngrams, counts.length, counts.closest])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from showtell.metrics import CiderD, DocumentFrequencies, bleu, cider_d, document_frequencies, rouge_l, score
+from showtell.metrics import CiderD, DocumentFrequencies, bleu_counts, cider_d, document_frequencies, rouge_l, score
 
 CAT = ["the", "cat", "is", "on", "the", "mat"]
 
@@ -28,7 +28,7 @@ def split(texts: Sequence[str]) -> list[list[str]]:
 
 def test_bleu_counts_each_word_as_often_as_a_reference_has_it() -> None:
     """The example of the paper: seven times "the", of which one reference has two."""
-    counts = bleu([["the"] * 7], [split(["the cat is on the mat", "there is a cat on the mat"])])
+    counts = bleu_counts([["the"] * 7], [split(["the cat is on the mat", "there is a cat on the mat"])])
     assert counts.right.tolist() == [[2, 0, 0, 0]]
     assert counts.ngrams.tolist() == [[7, 6, 5, 4]]
     assert counts.closest.tolist() == [7]
@@ -36,13 +36,13 @@ def test_bleu_counts_each_word_as_often_as_a_reference_has_it() -> None:
 
 
 def test_short_captions_are_penalised() -> None:
-    counts = bleu([["the", "cat"]], [[CAT]])
+    counts = bleu_counts([["the", "cat"]], [[CAT]])
     assert counts.corpus()[1] == pytest.approx(exp(1 - 6 / 2))
     assert counts.corpus_without_brevity()[1] == pytest.approx(1)
 
 
 def test_of_two_reference_lengths_equally_close_the_shorter_counts() -> None:
-    assert bleu([["a"] * 4], [[["a"] * 6, ["a"] * 2]]).closest.tolist() == [2]
+    assert bleu_counts([["a"] * 4], [[["a"] * 6, ["a"] * 2]]).closest.tolist() == [2]
 
 
 def test_rouge_takes_the_longest_common_subsequence() -> None:
@@ -106,7 +106,7 @@ def public_scores(captions: list[str], references: list[list[str]]) -> dict[str,
 def assert_equal_to_the_public_scorer(captions: list[str], references: list[list[str]]) -> None:
     public = public_scores(captions, references)
     ours, theirs = split(captions), [split(each) for each in references]
-    counts = bleu(ours, theirs)
+    counts = bleu_counts(ours, theirs)
     assert counts.corpus() == pytest.approx(public["bleu"][0], abs=1e-9)
     assert pytest.approx(np.array(public["bleu"][1]), abs=1e-9) == counts.per_picture().T
     assert rouge_l(ours, theirs) == pytest.approx(public["rouge"][1], abs=1e-9)

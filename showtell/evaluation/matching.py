@@ -1,0 +1,130 @@
+"""Which picture of the data a caption is of, and what is left over on either side."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from showtell.data.records import Record
+from showtell.data.splits import split, split_names
+from showtell.errors import WrongUse
+from showtell.evaluation.predictions import Prediction
+
+SHOWN = 3
+"""Pictures named in a sentence that stands for many."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Pictures with a caption and references, and what has only one of them."""
+
+    records: list[Record]
+    captions: list[str]
+    """Of each record."""
+    missing: list[str]
+    """Pictures of the split that have no caption."""
+    unknown: list[str]
+    """Captions of pictures that the data do not have."""
+    elsewhere: int
+    """Captions of pictures that belong to other splits."""
+    repeated: int
+    """Captions that say of a picture what was said of it before."""
+
+
+def choose_split(records: Sequence[Record], name: str | None) -> tuple[list[Record], str | None]:
+    """The pictures to score, and the name of their split: as named, else val where there is one, else all.
+
+    Raises:
+        WrongUse: there is no such split, or there are several and none is val.
+    """
+    names = split_names(records)
+    if name is None:
+        name = "val" if "val" in names else names[0] if len(names) == 1 else None
+        if name is None and names:
+            raise WrongUse(f"The data have the splits {', '.join(names)}; name the one to score with --split.")
+    return (list(records), None) if name is None else (split(list(records), name), name)
+
+
+def match(predictions: Iterable[Prediction], records: Sequence[Record], wanted: Sequence[Record], source: Path) -> Matched:
+    """Finds the caption of each picture wanted.
+
+    Args:
+        records: all pictures of the data, `wanted` among them.
+        source: the file of the predictions, for messages.
+
+    Raises:
+        WrongUse: a picture has two captions that differ, or a name fits several pictures.
+    """
+    finder = _Finder(records)
+    said: dict[int | str, str] = {}
+    unknown, repeated = [], 0
+    for prediction in predictions:
+        record = finder.find(prediction)
+        if prediction.caption is None:
+            continue
+        if record is None:
+            unknown.append(prediction.picture)
+        elif record.image_id not in said:
+            said[record.image_id] = prediction.caption
+        elif said[record.image_id] == prediction.caption:
+            repeated += 1
+        else:
+            raise WrongUse(
+                f'{source} says two things of the picture {prediction.picture}, "{said[record.image_id]:.60}" and '
+                f'"{prediction.caption:.60}": leave one.'
+            )
+    found = [record for record in wanted if record.image_id in said]
+    return Matched(
+        found, [said[record.image_id] for record in found],
+        missing=[str(record.image_id) for record in wanted if record.image_id not in said],
+        unknown=unknown, elsewhere=len(said) - len(found), repeated=repeated,
+    )  # fmt: skip
+
+
+def named(pictures: Sequence[str]) -> str:
+    """The first few of them, for a sentence."""
+    return ", ".join(pictures[:SHOWN]) + (", ..." if len(pictures) > SHOWN else "")
+
+
+class _Finder:
+    """Finds records by number, by file name (with as much of its path as tells pictures apart), or by the name's digits."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._by_id = {str(record.image_id): record for record in records}
+        self._by_name: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            for name in {record.path.name, record.path.stem}:
+                self._by_name[name].append(record)
+
+    def find(self, prediction: Prediction) -> Record | None:
+        """The prediction's picture; None if the data do not have it.
+
+        Raises:
+            WrongUse: it could be several.
+        """
+        name = PurePath(prediction.picture.replace("\\", "/"))
+        if prediction.by_number and prediction.picture in self._by_id:
+            return self._by_id[prediction.picture]
+        candidates = self._by_name.get(name.name) or []
+        if len(candidates) > 1:  # photos/1.jpg and drawings/1.jpg
+            candidates = [record for record in candidates if record.path.parts[-len(name.parts) :] == name.parts]
+            if len(candidates) != 1:
+                raise WrongUse(f"The name {prediction.picture} fits several pictures of the data: give more of its path.")
+        if candidates:
+            return candidates[0]
+        if prediction.picture in self._by_id:
+            return self._by_id[prediction.picture]
+        digits = re.search(r"[0-9]+$", name.stem)  # COCO_val2014_000000391895.jpg is picture 391895 ...
+        record = self._by_id.get(str(int(digits[0]))) if digits else None
+        return record if record and re.search(rf"(?<![0-9])0*{record.image_id}$", record.path.stem) else None  # ... in COCO
+
+
+def references_hash(records: Sequence[Record]) -> str:
+    """SHA-256 (hex) of pictures and references, in whatever order the pictures come."""
+    told = sorted(json.dumps([str(record.image_id), *record.captions]) for record in records)
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()

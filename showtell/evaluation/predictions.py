@@ -1,0 +1,147 @@
+"""Captions that some program wrote, in whatever of the usual ways: which picture, and what it says of it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from showtell.errors import Problem, WrongUse
+
+PICTURE_KEYS = (
+    "image_id",
+    "cocoid",
+    "file_name",
+    "filename",
+    "image",
+    "file",
+    "image_path",
+    "path",
+    "imgid",
+    "img_id",
+    "id",
+    "name",
+)
+"""Names under which a picture stands; the first that is there counts."""
+CAPTION_KEYS = ("caption", "prediction", "pred", "generated_caption", "hypothesis", "text", "sentence", "sentences", "captions")
+LISTS = ("annotations", "images", "predictions", "results", "captions", "imgToEval")
+"""Under which an object keeps its list of captions."""
+NUMBERS = ("image_id", "cocoid", "imgid", "img_id", "id")
+"""Those that are a picture's number rather than its name."""
+
+
+class Prediction(NamedTuple):
+    """What a file says of a picture."""
+
+    picture: str
+    """Its number or name, as the file gives it."""
+    by_number: bool
+    """Whether that is a number in the data set rather than a file's name."""
+    caption: str | None
+    """None: it was skipped, as showtell's own files say of pictures that could not be read."""
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """All that the file holds, in its order: JSON (COCO results, or an object that holds such a list), JSON lines, CSV or TSV.
+
+    Raises:
+        WrongUse: it is laid out otherwise.
+        Problem: it cannot be read, or is broken.
+    """
+    text = _text(path)
+    try:
+        objects = _objects(text, path)
+        predictions = [_prediction(each, path) for each in objects]
+    except json.JSONDecodeError as error:
+        raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); write it again.") from error
+    except (csv.Error, RecursionError) as error:
+        raise Problem(f"{path} cannot be read as captions ({error}); mend it.") from error
+    if not predictions:
+        raise WrongUse(f"{path} holds no captions.")
+    return predictions
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+    except OSError as error:
+        raise Problem(f"The predictions {path} cannot be read ({error.strerror or error}).") from error
+    except (EOFError, zlib.error) as error:
+        raise Problem(f"{path} is damaged ({error}); fetch or write it again.") from error
+    except UnicodeDecodeError as error:
+        raise Problem(f"{path} is not text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
+
+
+# ----------------------------------------------------------------------------------------------------- one after another
+
+
+def _objects(text: str, path: Path) -> Iterator[Any]:
+    begin = text.lstrip()[:1]
+    if begin not in ("{", "["):
+        return _rows(text, path)
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:
+        if begin == "[" or "\n" not in text.strip():
+            raise
+        return (json.loads(line) for line in text.splitlines() if line.strip())
+    return _listed(document, path)
+
+
+def _listed(document: Any, path: Path) -> Iterator[Any]:
+    """The captions of a JSON document: a list, an object that holds one, one caption alone, or captions by picture."""
+    if isinstance(document, list):
+        return iter(document)
+    for name in LISTS:
+        if isinstance(document.get(name), list):
+            return iter(document[name])
+    if any(name in document for name in PICTURE_KEYS) and any(name in document for name in (*CAPTION_KEYS, "error")):
+        return iter([document])
+    return ({"image_id": picture, "caption": caption} for picture, caption in document.items())
+
+
+def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
+    first = text.partition("\n")[0]
+    delimiter = max("\t,;|", key=first.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = [column.strip().lower() for column in reader.fieldnames or ()]
+    if not set(columns) & set(PICTURE_KEYS) or not set(columns) & set(CAPTION_KEYS):
+        raise WrongUse(
+            f"{path} is no table of captions: its first line must name the columns, image or image_id and caption, and it names "
+            f"{', '.join(columns) or 'nothing'}."
+        )
+    reader.fieldnames = columns
+    return reader
+
+
+# ----------------------------------------------------------------------------------------------------------- one of them
+
+
+def _prediction(each: Any, path: Path) -> Prediction:
+    if not isinstance(each, Mapping):
+        raise WrongUse(f"{path} holds {each!r:.60} where an object with image_id and caption is expected.")
+    key = next((name for name in PICTURE_KEYS if each.get(name) not in (None, "")), None)
+    if key is None or not isinstance(each[key], int | str):
+        raise WrongUse(f"{path} does not name the picture of {json.dumps(each, ensure_ascii=False)[:80]}: give it an image_id.")
+    picture = str(each[key])
+    if each.get("error"):
+        return Prediction(picture, False, None)
+    captions = [_caption(each[name]) for name in CAPTION_KEYS if each.get(name) is not None]
+    if not captions or captions[0] is None:
+        raise WrongUse(f"{path} gives no caption, or several, of the picture {picture}: it must give one.")
+    return Prediction(picture, key in NUMBERS, captions[0])
+
+
+def _caption(value: Any) -> str | None:
+    """Text, the same in a list of one, or an object with the text in it; None for anything else."""
+    if isinstance(value, list):
+        return _caption(value[0]) if len(value) == 1 else None
+    if isinstance(value, Mapping):
+        return next((_caption(value[name]) for name in ("caption", "raw", "sentence", "text") if name in value), None)
+    return value if isinstance(value, str) else None

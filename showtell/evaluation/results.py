@@ -1,0 +1,112 @@
+"""The files that an evaluation leaves: captions, scores of each picture, and `scores.json` with the protocol."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from showtell.data.records import Record
+from showtell.errors import Problem, WrongUse
+from showtell.files import written_whole
+from showtell.metrics import Scores
+
+CAPTIONS, PICTURES, SCORES = "captions.jsonl", "pictures.jsonl", "scores.json"
+FORMAT, VERSION = "showtell scores", 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the files of one evaluation tell."""
+
+    path: Path
+    """Of its scores.json."""
+    scores: dict[str, dict[str, Any]]
+    """By name: value, signature, unmeasured."""
+    diversity: dict[str, Any]
+    protocol: dict[str, Any]
+    pictures: dict[str, dict[str, Any]]
+    """By image id: caption, references, and the figures of the picture."""
+
+
+def save_captions(folder: Path, records: Sequence[Record], captions: Sequence[str]) -> None:
+    """The captions that were scored, a JSON object a line."""
+    lines = (
+        {"image_id": record.image_id, "image": record.path.name, "caption": caption}
+        for record, caption in zip(records, captions, strict=True)
+    )
+    _save_lines(folder / CAPTIONS, lines)
+
+
+def save_pictures(folder: Path, records: Sequence[Record], captions: Sequence[str], scores: Scores) -> None:
+    """Caption, references and scores of each picture, a JSON object a line."""
+    measured = [each for each in scores.scores if each.per_picture]
+    counts = scores.bleu_counts
+    figures = None if counts is None else np.column_stack([counts.right, counts.length, counts.closest]).tolist()
+
+    def lines() -> Iterable[dict[str, Any]]:
+        for i, (record, caption) in enumerate(zip(records, captions, strict=True)):
+            line: dict[str, Any] = {"image_id": record.image_id, "image": record.path.name, "caption": caption}
+            line |= {each.name: _plain(each.per_picture[i]) for each in measured}
+            if figures:
+                line["bleu_counts"] = figures[i]  # n-grams that are right for n = 1..4, length, closest reference length
+            yield line | {"references": record.captions}
+
+    _save_lines(folder / PICTURES, lines())
+
+
+def save_scores(folder: Path, scores: Scores, protocol: dict[str, Any], unmeasured: dict[str, str]) -> None:
+    """`scores.json`. unmeasured: why figures of diversity are missing."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "scores": {
+            each.name: {"value": each.value, "signature": each.signature}
+            | ({"unmeasured": each.unmeasured} if each.unmeasured else {})
+            for each in scores.scores
+        },
+        "diversity": asdict(scores.diversity) | {"warning": scores.diversity.warning, "unmeasured": unmeasured},
+        "protocol": protocol,
+    }
+    with written_whole(folder / SCORES) as file:
+        file.write(json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _save_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    with written_whole(path) as file:
+        file.writelines((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace") for line in lines)
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 12)
+
+
+def load_result(path: Path) -> Result:
+    """What an evaluation left.
+
+    Args:
+        path: its folder, or the scores.json in it.
+
+    Raises:
+        WrongUse: there is no such thing.
+        Problem: it cannot be read, or is damaged.
+    """
+    scores = path / SCORES if path.is_dir() else path
+    if not scores.is_file():
+        raise WrongUse(f"There are no scores at {path}: name a folder that showtell evaluate wrote, or the scores.json in it.")
+    try:
+        content = json.loads(scores.read_bytes())
+        if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
+            raise WrongUse(f"{scores} holds no scores of this showtell's: evaluate again.")
+        lines = map(json.loads, scores.with_name(PICTURES).read_text("utf-8").splitlines())
+        pictures = {str(line["image_id"]): line for line in lines}
+        return Result(scores, content["scores"], content["diversity"], content["protocol"], pictures)
+    except OSError as error:
+        raise Problem(f"{error.filename} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Problem(f"{scores.parent} holds damaged scores ({error}): evaluate again.") from error

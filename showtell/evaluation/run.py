@@ -1,0 +1,185 @@
+"""An evaluation from settings to scores: captions made or read, matched with their references, scored, written, shown."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import showtell
+from showtell.captioning.options import CaptioningOptions
+from showtell.captioning.provenance import load_provenance
+from showtell.data.options import DataOptions
+from showtell.data.readers import read_records
+from showtell.data.records import Record
+from showtell.errors import Problem, WrongUse
+from showtell.evaluation.matching import Matched, choose_split, match, named, references_hash
+from showtell.evaluation.options import EvaluationOptions
+from showtell.evaluation.predictions import Prediction, read_predictions
+from showtell.evaluation.results import CAPTIONS, SCORES, save_captions, save_pictures, save_scores
+from showtell.evaluation.table import score_table
+from showtell.metrics import MetricOptions, Scores, score
+from showtell.metrics.signature import reference_counts
+from showtell.search import SearchOptions
+
+ALL_DONE, SOME_LEFT_OUT = 0, 1
+
+
+def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptions, search: SearchOptions) -> int:
+    """Scores a model on a split, or captions that some program wrote, and writes everything to `output_dir`.
+
+    Returns:
+        The exit status: 0 all pictures of the split were scored, 1 some were left out.
+
+    Raises:
+        WrongUse: nothing is named; the folder holds other scores; captions and references are not of the same pictures.
+        Problem: data, model or predictions cannot be read.
+    """
+    if options.model is None and options.predictions is None:
+        raise WrongUse("Nothing to score: name a model with --model, or captions with --predictions.")
+    if (options.output_dir / SCORES).exists() and not options.overwrite:
+        raise WrongUse(f"{options.output_dir} holds scores already: name another --output_dir, or replace them by --overwrite.")
+    records = read_records(data, need_pictures=options.model is not None)
+    wanted, split = choose_split(records, options.split)
+    if options.model is not None:
+        predictions, source = _captioned(options, wanted, search, data.workers), options.output_dir / CAPTIONS
+    else:
+        assert options.predictions is not None
+        predictions, source = read_predictions(options.predictions), options.predictions
+    matched = match(predictions, records, wanted, source)
+    _check(matched, wanted, options, source)
+
+    _say(f"Scoring {len(matched.captions):,} captions on {', '.join(metrics.metrics)} ...", options.quiet)
+    origin = _origin(options, search)
+    training = [caption for record in records if record.split in (data.train_split, "restval") for caption in record.captions]
+    place = f"{(data.annotations or data.data).name}/{split or 'all'}"
+    scores = score(
+        matched.captions, [record.captions for record in matched.records], tokens=metrics.tokens, metrics=metrics.metrics,
+        training=training or None, protocol={"data": place, "search": _search_name(origin["search"])},
+        java_seconds=60 * metrics.java_minutes,
+    )  # fmt: skip
+    if options.predictions is not None:
+        save_captions(options.output_dir, matched.records, matched.captions)
+    save_pictures(options.output_dir, matched.records, matched.captions, scores)
+    protocol = _protocol(data, split, matched, metrics, origin, scores)
+    save_scores(options.output_dir, scores, protocol, {} if training else {"novel": "the data have no train split"})
+    _show(scores, matched, options)
+    return SOME_LEFT_OUT if matched.missing or matched.unknown else ALL_DONE
+
+
+def _captioned(options: EvaluationOptions, wanted: Sequence[Record], search: SearchOptions, workers: int) -> list[Prediction]:
+    """Captions the pictures, going on with what lies in the folder; those that cannot be read are named and have no caption."""
+    from showtell.captioning.run import caption_pictures
+
+    captions = options.output_dir / CAPTIONS
+    asked = CaptioningOptions(
+        image=tuple(str(record.path) for record in wanted), model=options.model, output=captions, overwrite=options.overwrite,
+        batch_size=options.batch_size, workers=workers, device=options.device, quiet=options.quiet,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):  # captions go to the file; standard output is for the scores
+        status = caption_pictures(asked, search)
+    if status not in (ALL_DONE, SOME_LEFT_OUT):
+        raise Problem(f"None of the {len(wanted):,} pictures could be read: look at the messages above.")
+    return read_predictions(captions)
+
+
+def _check(matched: Matched, wanted: Sequence[Record], options: EvaluationOptions, source: Path) -> None:
+    """See that captions and references are of the same pictures, as far as is asked for."""
+    if not matched.captions:
+        example = named([str(record.image_id) for record in wanted])
+        raise WrongUse(
+            f"No caption of {source} is of a picture that is to be scored ({example}): name the right references with "
+            "--annotations, and their split with --split."
+        )
+    if options.partial or options.model is not None:
+        return
+    if matched.unknown:
+        raise WrongUse(
+            f"{source} has captions of {len(matched.unknown):,} pictures that the references do not have "
+            f"({named(matched.unknown)}): name the right references, or score what both have with --partial."
+        )
+    if matched.missing:
+        raise WrongUse(
+            f"{source} lacks captions of {len(matched.missing):,} of {len(wanted):,} pictures ({named(matched.missing)}): add "
+            "them, name the split that was captioned (--split, --split_list), or score what is there with --partial."
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------- protocol
+
+
+def _origin(options: EvaluationOptions, search: SearchOptions) -> dict[str, Any]:
+    """What made the captions, as far as it is known: file, model and search."""
+    if options.model is not None:
+        made_with = load_provenance(options.output_dir / CAPTIONS)
+        return {"predictions": None, "model": made_with and made_with["model"], "search": asdict(search)}
+    assert options.predictions is not None
+    made_with = load_provenance(options.predictions)  # showtell's own captions tell
+    file = {"name": options.predictions.name, "sha256": hashlib.sha256(options.predictions.read_bytes()).hexdigest()}
+    return {"predictions": file, "model": made_with and made_with["model"], "search": made_with and made_with["search"]}
+
+
+def _search_name(search: dict[str, Any] | None) -> str | None:
+    if search is None:
+        return None
+    return f"beam{search['beam_size']}" if search["search"] == "beam" else str(search["search"])
+
+
+def _protocol(
+    data: DataOptions, split: str | None, matched: Matched, metrics: MetricOptions, origin: dict[str, Any], scores: Scores
+) -> dict[str, Any]:
+    """All that somebody needs to know who wants to compare these scores with others."""
+    numbers = [len(record.captions) for record in matched.records]
+    versions = {"showtell": showtell.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    if any(name in scores and scores[name].value is not None for name in ("METEOR", "SPICE")):
+        versions["pycocoevalcap"] = metadata.version("pycocoevalcap")
+    return {
+        "data": (data.annotations or data.data).name,
+        "split": split,
+        "split_list": data.split_list and data.split_list.name,
+        "pictures": len(numbers),
+        "references": sum(numbers),
+        "references_per_picture": reference_counts(numbers),
+        "references_sha256": references_hash(matched.records),
+        "tokens": metrics.tokens,
+        "document_frequencies": "references",
+        "left_out": {
+            "without_caption": len(matched.missing), "without_references": len(matched.unknown),
+            "of_other_splits": matched.elsewhere, "said_twice": matched.repeated,
+        },
+        **origin,
+        "versions": versions,
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------- screen
+
+
+def _say(sentence: str, quiet: bool) -> None:
+    if not quiet:
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def _show(scores: Scores, matched: Matched, options: EvaluationOptions) -> None:
+    if scores.diversity.warning:
+        _say(f"Warning: {scores.diversity.warning}", False)
+    for count, what in (
+        (len(matched.missing), "pictures of the split have no caption and were left out"),
+        (len(matched.unknown), "captions are of pictures that the references do not have and were left out"),
+        (matched.elsewhere, "captions are of other splits' pictures and were left out"),
+        (matched.repeated, "captions stood twice"),
+    ):
+        if count:
+            _say(f"{count:,} {what}.", options.quiet)
+    if not options.quiet:
+        print(score_table(scores))
+        print(f"Captions, scores of each picture and the protocol are in {options.output_dir}.", file=sys.stderr)

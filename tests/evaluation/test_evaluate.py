@@ -1,0 +1,268 @@
+"""From captions or a model to scores on the disk and the screen; and two evaluations compared."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_floors import without
+
+from showtell import cli
+from showtell.errors import Problem
+from showtell.evaluation.results import load_result
+from showtell.metrics import score
+
+SAID = {"a.jpg": "a dog runs", "b.jpg": "a cat sits on a mat", "c.jpg": "a red bus"}
+KNOWN = {
+    "a.jpg": ["A dog runs.", "the dog is running"],
+    "b.jpg": ["A cat sits on the mat", "one cat"],
+    "c.jpg": ["A red bus on the road.", "a bus"],
+}
+CHEAP = ["--metrics", "bleu", "rouge", "cider"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: `references.csv` (three pictures of val, one of train) and `said.json`."""
+    monkeypatch.chdir(tmp_path)
+    with Path("references.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "split", "caption"])
+        writer.writerows([name, "val", caption] for name, captions in KNOWN.items() for caption in captions)
+        writer.writerow(["d.jpg", "train", "A dog runs"])
+    write(SAID)
+    return tmp_path
+
+
+def write(captions: dict[str, str], name: str = "said.json") -> None:
+    results = [{"image": image, "caption": caption} for image, caption in captions.items()]
+    Path(name).write_text(json.dumps(results), encoding="utf-8")
+
+
+def evaluate(*flags: str, predictions: str = "said.json") -> int:
+    return cli.main(["evaluate", "--predictions", predictions, "--annotations", "references.csv", *CHEAP, *flags])
+
+
+# ----------------------------------------------------------------------------------------------------------- predictions
+
+
+@pytest.mark.usefixtures("here")
+def test_scores_are_those_of_the_metrics_room(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate() == 0
+    expected = score(list(SAID.values()), list(KNOWN.values()))
+    result = load_result(Path("evaluation"))
+    for each in expected.scores:
+        assert result.scores[each.name]["value"] == pytest.approx(each.value)
+    assert result.pictures["b.jpg"]["CIDEr-D"] == pytest.approx(expected["CIDEr-D"].per_picture[1])
+    assert result.pictures["b.jpg"]["references"] == KNOWN["b.jpg"]
+    assert result.pictures["a.jpg"]["bleu_counts"] == [3, 2, 1, 0, 3, 3]
+    assert result.diversity["novel"] == pytest.approx(2 / 3)  # "a dog runs" stands in train
+    assert "data:references.csv/val" in result.scores["CIDEr-D"]["signature"]
+    told = capsys.readouterr().out
+    row = next(line for line in told.splitlines() if line.startswith("CIDEr-D "))
+    assert row.split() == ["CIDEr-D", f"{100 * (expected['CIDEr-D'].value or 0):.1f}"]
+    captions = [json.loads(line) for line in Path("evaluation/captions.jsonl").read_text("utf-8").splitlines()]
+    assert captions[0] == {"image_id": "a.jpg", "image": "a.jpg", "caption": "a dog runs"}
+
+
+@pytest.mark.usefixtures("here")
+def test_the_protocol_tells_everything() -> None:
+    assert evaluate("--tokens", "words", "--quiet") == 0
+    protocol = json.loads(Path("evaluation/scores.json").read_text("utf-8"))["protocol"]
+    assert protocol["predictions"]["name"] == "said.json" and len(protocol["predictions"]["sha256"]) == 64
+    assert (protocol["pictures"], protocol["references"], protocol["references_per_picture"]) == (3, 6, "2")
+    assert (protocol["data"], protocol["split"], protocol["tokens"]) == ("references.csv", "val", "words")
+    assert set(protocol["versions"]) == {"showtell", "python", "numpy"}
+
+
+@pytest.mark.usefixtures("here")
+def test_scores_are_not_replaced_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate() == 0
+    assert evaluate() == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert evaluate("--overwrite") == 0
+
+
+@pytest.mark.usefixtures("here")
+def test_missing_and_unknown_pictures_are_named_or_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    write({"a.jpg": "a dog"})
+    assert evaluate() == 2
+    assert "lacks captions of 2 of 3 pictures (b.jpg, c.jpg)" in capsys.readouterr().err
+    write(SAID | {"z.jpg": "who knows"})
+    assert evaluate() == 2
+    assert "captions of 1 pictures that the references do not have (z.jpg)" in capsys.readouterr().err
+    write({"a.jpg": "a dog", "z.jpg": "who knows", "d.jpg": "of train"})
+    assert evaluate("--partial") == 1
+    assert "2 pictures of the split have no caption" in capsys.readouterr().err
+    left_out = load_result(Path("evaluation")).protocol["left_out"]
+    assert left_out == {"without_caption": 2, "without_references": 1, "of_other_splits": 1, "said_twice": 0}
+    write({"z.jpg": "who knows"})
+    assert evaluate("--partial", "--overwrite") == 2
+    assert "No caption of said.json" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_without_model_and_predictions_there_is_nothing_to_score(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "--annotations", "references.csv"]) == 2
+    assert "--model" in capsys.readouterr().err
+    assert evaluate("--model", "model.pt") == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_collapsed_captions_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("references.csv").open("a", encoding="utf-8") as file:
+        file.writelines(f"{number}.jpg,test,a caption\n" for number in range(30))
+    write({f"{number}.jpg": "a man" for number in range(30)})
+    assert evaluate("--split", "test", "--quiet") == 0
+    assert 'Warning: Captions have collapsed: "a man"' in capsys.readouterr().err
+
+
+def test_predictions_need_no_torch(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(cli.__file__).parents[1])
+    program = "from showtell.cli import main; sys.exit(main())"
+    flags = [f"--predictions={here / 'said.json'}", f"--annotations={here / 'references.csv'}", f"--output_dir={here / 'out'}"]
+    done = without({"torch", "torchvision"}, program, "evaluate", *flags, *CHEAP)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_example_from_its_own_files(shared: Path, tmp_path: Path) -> None:
+    """The results of the public scorer's example, as they were published, against COCO annotations."""
+    coco = shared / "data/coco"
+    with gzip.open(coco / "fakecap_tokenized.json.gz") as file:
+        tokenised = json.load(file)["gts"]
+    pictures = [{"id": int(i), "file_name": f"COCO_val2014_{int(i):012d}.jpg"} for i in tokenised]
+    annotations = [
+        {"id": number, "image_id": int(i), "caption": text}
+        for number, (i, text) in enumerate((i, text) for i, texts in tokenised.items() for text in texts)
+    ]
+    references = tmp_path / "captions_val2014.json"
+    references.write_text(json.dumps({"images": pictures, "annotations": annotations}), encoding="utf-8")
+    flags = ["--annotations", str(references), "--output_dir", str(tmp_path / "out"), "--quiet", *CHEAP]
+    assert cli.main(["evaluate", "--predictions", str(coco / "fakecap_results.json"), *flags]) == 0
+    found = load_result(tmp_path / "out").scores
+    assert [round(found[name]["value"], 3) for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D")] == [
+        0.579, 0.404, 0.279, 0.191, 0.396, 0.600,
+    ]  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------------------- model
+
+
+@pytest.fixture
+def captioning(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Any]]:
+    """Puts something in the place of captioning that says SAID and ends with a status; gives what it was asked."""
+
+    def put(status: int) -> list[Any]:
+        asked: list[Any] = []
+
+        def caption_pictures(options: Any, search: Any) -> int:
+            from showtell.captioning.provenance import provenance, save_provenance
+
+            asked.append((options, search))
+            print("captions on standard output, which belongs to the scores")
+            save_provenance(provenance(options.model, search, None), options.output)
+            lines = [{"image": image, "caption": SAID[Path(image).name], "model": "m"} for image in options.image]
+            if status == 1:
+                lines[-1] = {"image": options.image[-1], "error": "it is broken"}
+            options.output.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+            return status
+
+        monkeypatch.setattr("showtell.captioning.run.caption_pictures", caption_pictures)
+        return asked
+
+    return put
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_model_captions_the_split_and_is_scored(
+    here: Path, captioning: Callable[[int], list[Any]], capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    asked = captioning(status)
+    (here / "evaluation").mkdir()
+    (here / "model.pt").write_bytes(b"weights")
+    (here / "a.jpg").touch()  # pictures are looked for, not opened
+    flags = ["--model", "model.pt", "--annotations", "references.csv", "--beam_size", "3", "--batch_size", "7", *CHEAP]
+    assert cli.main(["evaluate", *flags]) == status
+    ((options, search),) = asked
+    assert [Path(image).name for image in options.image] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert (options.model, options.batch_size, search.beam_size) == (Path("model.pt"), 7, 3)
+    result = load_result(here / "evaluation")
+    assert result.protocol["model"]["name"] == "model.pt" and len(result.protocol["model"]["sha256"]) == 64
+    assert result.protocol["search"]["beam_size"] == 3
+    assert "|search:beam3|" in result.scores["BLEU-4"]["signature"]
+    assert len(result.pictures) == 3 - status
+    assert "captions on standard output" not in capsys.readouterr().out
+
+
+def test_a_model_that_reads_no_picture_is_a_problem(here: Path, captioning: Callable[[int], list[Any]]) -> None:
+    from showtell.data.options import DataOptions
+    from showtell.evaluation.options import EvaluationOptions
+    from showtell.evaluation.run import evaluate as run
+    from showtell.metrics import MetricOptions
+    from showtell.search import SearchOptions
+
+    captioning(3)
+    (here / "evaluation").mkdir()
+    (here / "model.pt").write_bytes(b"weights")
+    (here / "a.jpg").touch()
+    with pytest.raises(Problem, match="None of the 3 pictures"):
+        run(
+            EvaluationOptions(model=Path("model.pt")),
+            DataOptions(annotations=Path("references.csv")),
+            MetricOptions(),
+            SearchOptions(),
+        )
+
+
+# --------------------------------------------------------------------------------------------------------------- compare
+
+
+@pytest.mark.usefixtures("here")
+def test_two_systems_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    write(SAID | {"a.jpg": "two men", "c.jpg": "a red bus on the road"}, "other.json")
+    assert evaluate("--output_dir", "two", predictions="other.json") == 0
+    capsys.readouterr()
+    assert cli.main(["compare", "one", "two/scores.json", "--changed", "1"]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""  # the same protocol
+    lines = told.out.splitlines()
+    one, two = load_result(Path("one")), load_result(Path("two"))
+    (row,) = [line for line in lines if line.startswith("CIDEr-D ")]
+    before, after = one.scores["CIDEr-D"]["value"], two.scores["CIDEr-D"]["value"]
+    assert row.split()[1:4] == [f"{100 * before:.1f}", f"{100 * after:.1f}", f"{100 * (after - before):+.1f}"]
+    assert "1 captions became better by CIDEr-D:" in told.out and "1 captions became worse by CIDEr-D:" in told.out
+    assert "      a red bus\n   -> a red bus on the road\n      people: A red bus on the road." in told.out
+    assert "      a dog runs\n   -> two men\n      people: A dog runs." in told.out
+
+
+@pytest.mark.usefixtures("here")
+def test_other_protocols_are_compared_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    write({"a.jpg": "a dog"})
+    assert evaluate("--output_dir", "two", "--tokens", "words", "--partial") == 1
+    capsys.readouterr()
+    assert cli.main(["compare", "one", "two"]) == 0
+    warned = capsys.readouterr().err
+    assert "pictures (3, 1)" in warned and "tokens (ptb, words)" in warned and "references_sha256" in warned
+    assert "2 pictures were scored in one of the two only; the 1 others are compared" in warned
+
+
+@pytest.mark.usefixtures("here")
+def test_what_cannot_be_compared_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    assert cli.main(["compare", "one"]) == 2
+    assert cli.main(["compare", "one", "nowhere"]) == 2
+    assert "There are no scores at nowhere" in capsys.readouterr().err
+    Path("two").mkdir()
+    for content in ("{}", '{"format": "showtell scores", "version": 9}'):
+        Path("two/scores.json").write_text(content, encoding="utf-8")
+        assert cli.main(["compare", "one", "two"]) == 2
+    Path("two/scores.json").write_text("{", encoding="utf-8")
+    assert cli.main(["compare", "one", "two"]) == 3
+    assert "damaged" in capsys.readouterr().err

@@ -1,0 +1,161 @@
+"""Captions of other programs: every usual layout is read, and matched with its picture by number or name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from showtell.data.records import Record
+from showtell.errors import Problem, WrongUse
+from showtell.evaluation.matching import choose_split, match, references_hash
+from showtell.evaluation.predictions import Prediction, read_predictions
+
+BOTH = [("391895", "a man on a bike"), ("60623", "a woman, eating")]
+
+
+def written(folder: Path, text: str | bytes, name: str = "predictions") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+COCO: list[dict[str, Any]] = [{"image_id": int(i), "caption": caption} for i, caption in BOTH]
+LAYOUTS: dict[str, Any] = {
+    "COCO results": COCO,
+    "numbers as text": [{"image_id": i, "caption": caption} for i, caption in BOTH],
+    "under images": {"images": [{"id": int(i), "caption": caption} for i, caption in BOTH]},
+    "under annotations": {"info": {}, "annotations": [{"id": 7, **each} for each in COCO]},
+    "by picture": dict(BOTH),
+    "by picture, in lists": {i: [{"caption": caption}] for i, caption in BOTH},
+    "as Karpathy has references": {"images": [{"cocoid": int(i), "sentences": [{"raw": caption}]} for i, caption in BOTH]},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_json_layouts(tmp_path: Path, layout: str) -> None:
+    found = read_predictions(written(tmp_path, json.dumps(LAYOUTS[layout])))
+    assert [(each.picture, each.caption) for each in found] == BOTH
+    assert all(each.by_number for each in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image_id,caption\n391895,a man on a bike\n60623,"a woman, eating"\n',
+        "Image_ID\tcaption\n391895\ta man on a bike\n60623\ta woman, eating\n",
+        "\ufeff" + "\n".join(map(json.dumps, COCO)) + "\n\n",
+        json.dumps(COCO, indent=1),
+    ],
+)
+def test_tables_and_lines(tmp_path: Path, text: str) -> None:
+    assert [(each.picture, each.caption) for each in read_predictions(written(tmp_path, text))] == BOTH
+
+
+def test_a_single_line_and_gzip(tmp_path: Path) -> None:
+    line = '{"image": "photos/a.jpg", "caption": "a dog", "words": ["a", "dog"], "logprobs": [-1, -1]}'
+    assert read_predictions(written(tmp_path, gzip.compress(line.encode()))) == [Prediction("photos/a.jpg", False, "a dog")]
+
+
+def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
+    lines = '{"image": "a.jpg", "error": "it is broken"}\n{"image": "b.jpg", "caption": ""}\n'
+    assert read_predictions(written(tmp_path, lines)) == [Prediction("a.jpg", False, None), Prediction("b.jpg", False, "")]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("", WrongUse, "names nothing"),
+        ("[]", WrongUse, "holds no captions"),
+        ("391895,a man\n", WrongUse, "must name the columns"),
+        ('[{"caption": "a"}]', WrongUse, "does not name the picture"),
+        ('[{"image_id": 1}]', WrongUse, "gives no caption, or several, of the picture 1"),
+        ('{"1": ["a", "b"]}', WrongUse, "gives no caption, or several, of the picture 1"),
+        ("[3]", WrongUse, "holds 3 where an object"),
+        ('[{"image_id": 1,', Problem, "broken JSON"),
+        (b"\x1f\x8b\x08broken", Problem, "is damaged"),
+        (b"image,caption\n\xff,a\n", Problem, "not text in UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str | bytes, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind) as raised:
+        read_predictions(written(tmp_path, text))
+    assert said in str(raised.value)
+    assert type(raised.value) is kind
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="cannot be read"):
+        read_predictions(tmp_path / "none.json")
+
+
+# -------------------------------------------------------------------------------------------------------------- matching
+
+
+def record(image_id: int | str, path: str, split: str | None = "val") -> Record:
+    return Record(image_id, Path(path), ("a reference",), split)
+
+
+RECORDS = [
+    record(391895, "val2014/COCO_val2014_000000391895.jpg"),
+    record(7, "cats/1.jpg"),
+    record(8, "dogs/1.jpg"),
+    record(60623, "val2014/COCO_val2014_000000060623.jpg", "test"),
+    record("x.png", "x.png", None),
+]
+SOURCE = Path("predictions.json")
+
+
+@pytest.mark.parametrize(
+    ("picture", "by_number", "image_id"),
+    [
+        ("391895", True, 391895),
+        ("COCO_val2014_000000391895.jpg", False, 391895),
+        ("elsewhere/COCO_val2014_000000391895.jpg", False, 391895),
+        ("COCO_val2014_000000391895", False, 391895),
+        ("000000391895.jpg", False, 391895),  # as the pictures of 2017 are called
+        (r"data\cats\1.jpg", False, None),
+        (r"cats\1.jpg", False, 7),
+        ("dogs/1.jpg", False, 8),
+        ("x.png", False, "x.png"),
+        ("other_7.jpg", False, None),  # picture 7 is not called by its number
+        ("12", True, None),
+    ],
+)
+def test_a_picture_is_found(picture: str, by_number: bool, image_id: int | str | None) -> None:
+    if "data" in picture:
+        with pytest.raises(WrongUse, match="fits several pictures"):
+            match([Prediction(picture, by_number, "a")], RECORDS, RECORDS, SOURCE)
+        return
+    found = match([Prediction(picture, by_number, "a")], RECORDS, RECORDS, SOURCE)
+    assert [each.image_id for each in found.records] == ([] if image_id is None else [image_id])
+    assert found.unknown == ([picture] if image_id is None else [])
+
+
+def test_what_is_left_over_is_counted() -> None:
+    said = [("391895", "a"), ("391895", "a"), ("60623", "b"), ("99", "c")]
+    found = match([Prediction(picture, True, caption) for picture, caption in said], RECORDS, RECORDS[:3], SOURCE)
+    assert found.captions == ["a"]
+    assert (found.missing, found.unknown, found.elsewhere, found.repeated) == (["7", "8"], ["99"], 1, 1)
+
+
+def test_two_captions_of_one_picture_are_refused() -> None:
+    with pytest.raises(WrongUse, match='says two things of the picture 7, "a" and "b"'):
+        match([Prediction("7", True, "a"), Prediction("7", True, "b")], RECORDS, RECORDS, SOURCE)
+
+
+def test_the_split_is_val_or_the_only_one_or_named() -> None:
+    assert choose_split(RECORDS, None)[1] == "val"
+    assert choose_split(RECORDS[3:4], None)[1] == "test"
+    assert choose_split(RECORDS[4:], None) == (RECORDS[4:], None)
+    assert [each.image_id for each in choose_split(RECORDS, "test")[0]] == [60623]
+    with pytest.raises(WrongUse, match="test, dev"):
+        choose_split([RECORDS[3], record(1, "a.jpg", "dev")], None)
+
+
+def test_the_hash_of_references_does_not_depend_on_their_pictures_order() -> None:
+    assert references_hash(RECORDS) == references_hash(RECORDS[::-1])
+    assert references_hash(RECORDS) != references_hash(RECORDS[1:])
