@@ -16,7 +16,10 @@ from showtell.model.artefact import save_artefact
 from showtell.training.checkpoint import save_checkpoint
 from showtell.training.interruption import Interrupted, Interruption
 from showtell.training.log import say
+from showtell.training.options import Monitor
 from showtell.training.state import Position, Run
+
+MONITORED: dict[Monitor, str] = {"val_loss": "the validation loss", "cider": "CIDEr-D", "bleu4": "BLEU-4"}
 
 
 def fit(run: Run) -> str:
@@ -39,7 +42,7 @@ def fit(run: Run) -> str:
                 save_artefact(run.artefact(), options.output_dir / "best_model.pt")
             save_checkpoint(run)
     if run.stopping.should_stop:
-        return f"the validation loss has not become better for {run.stopping.waited} epochs"
+        return f"{MONITORED[options.monitor]} has not become better for {run.stopping.waited} epochs"
     return f"its {options.epochs} epochs are done"
 
 
@@ -135,7 +138,12 @@ def not_finite(run: Run, what: str) -> Problem:
 
 @torch.no_grad()
 def validate(run: Run) -> float:
-    """Mean cross-entropy a word over the validation pictures, fed their own words; logs it with the epoch's training figures.
+    """Scores the model on the validation pictures, and logs the scores with the epoch's training figures.
+
+    Mean cross-entropy a word, fed the right words; then CIDEr-D and BLEU-4 of what it says by itself of some of them.
+
+    Returns:
+        The score that the run follows; lower is better.
 
     Raises:
         Problem: it is not finite, or no picture could be read.
@@ -159,16 +167,34 @@ def validate(run: Run) -> float:
         if not words:
             raise Problem(f"no picture of the {split} split could be read: look at the first messages above.")
         figures |= {f"{split}_{name}": total / words for name, total in zip(("loss", "top1", "top5"), totals, strict=True)}
+    finite = math.isfinite(figures["val_loss"])
+    if finite and run.free_running:
+        figures |= run.free_running.scores(model, accelerator)
     run.log.event("epoch", position.step - 1, epoch=position.epoch + 1, validating_seconds=time.monotonic() - started, **figures)
-    if not math.isfinite(figures["val_loss"]):
+    if not finite:
         raise not_finite(run, f"the validation loss became {figures['val_loss']}")
-    star = "  best so far" if figures["val_loss"] < run.stopping.best else ""
+    score = followed(run.options.monitor, figures)
+    star = "  best so far" if score < run.stopping.best else ""
+    free = "   CIDEr-D {val_cider:.3f}, BLEU-4 {val_bleu4:.3f}".format(**figures) if "val_cider" in figures else ""
     say(
         f"epoch {position.epoch + 1:3d}   train loss {figures['train_loss']:.3f}   val loss {figures['val_loss']:.3f}   "
-        f"val words right at once {figures['val_top1']:.1%}, in five {figures['val_top5']:.1%}{star}",
+        f"val words right at once {figures['val_top1']:.1%}, in five {figures['val_top5']:.1%}{free}{star}",
         run.quiet,
     )
-    return figures["val_loss"]
+    return score
+
+
+def followed(monitor: Monitor, figures: dict[str, float]) -> float:
+    """The score that the best model and early stopping follow, the lower the better.
+
+    Raises:
+        Problem: it could not be measured.
+    """
+    if monitor == "val_loss":
+        return figures["val_loss"]
+    if f"val_{monitor}" not in figures:
+        raise Problem("none of the validation pictures that are captioned could be read: look at the first messages above.")
+    return -figures[f"val_{monitor}"]
 
 
 def name_skipped(run: Run, batch: Batch) -> None:

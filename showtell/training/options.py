@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Monitor = Literal["val_loss", "cider", "bleu4"]
 Precision = Literal["auto", "float32", "bf16"]
 
 
@@ -50,10 +51,14 @@ class TrainingOptions:
     """Weight of the doubly stochastic regularisation (Xu et al. 2015, equation 14)."""
     ema: float = 0.0
     """Decay of a moving average of the weights, which is then validated and saved, 0.999 for instance; 0 is off."""
+    monitor: Monitor = "val_loss"
+    """What the best model, early stopping and plateau follow: validation loss, or free-running CIDEr-D or BLEU-4."""
+    scored_pictures: int = 500
+    """Validation pictures captioned after every epoch (greedy) to log CIDEr-D and BLEU-4, spread evenly; 0 captions none."""
     early_stop_patience: int = 5
-    """Epochs without a better validation loss after which training stops."""
+    """Epochs without a better score (validation loss; see monitor) after which training stops."""
     min_delta: float = 0.001
-    """A validation loss counts as better if it is lower by this much."""
+    """A score counts as better if it is better by this much."""
     cache_features: bool = True
     """With a frozen encoder: compute its outputs once, without augmentation, and keep them in the cache folder."""
     checkpoint_minutes: float = 5.0
@@ -80,7 +85,7 @@ class TrainingOptions:
             for name in (
                 "captions_per_picture", "encoder_learning_rate",
                 "weight_decay", "warmup", "grad_clip", "attention_lambda", "min_delta", "max_steps",
-                "checkpoint_minutes",
+                "checkpoint_minutes", "scored_pictures",
             )
             if getattr(self, name) < 0
         ]  # fmt: skip
@@ -93,6 +98,8 @@ class TrainingOptions:
         ]
         if not 0 <= self.seed < 1 << 32:
             found.append(f"seed is {self.seed}; it must lie between 0 and {(1 << 32) - 1}.")
+        if self.monitor != "val_loss" and self.scored_pictures == 0:
+            found.append(f"monitor is {self.monitor}, but scored_pictures is 0: let some be captioned.")
         if self.resume and self.overwrite:
             found.append("resume and overwrite exclude each other: go on with the run, or start it anew.")
         return found

@@ -24,8 +24,9 @@ from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures import AugmentOptions, PictureOptions
 from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
+from showtell.training.free_running import FreeRunning
 from showtell.training.log import Log, say
-from showtell.training.loop import fit
+from showtell.training.loop import MONITORED, fit
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer
 from showtell.training.options import TrainingOptions
@@ -86,6 +87,9 @@ def train(
     processes = accelerator.process_index, accelerator.num_processes
     order = BatchOrder(len(training), options.batch_size, options.seed, *processes)
     workers = 0 if cached else data.workers  # a cached grid is there at once
+    free_running = None
+    if options.scored_pictures:
+        free_running = FreeRunning(validation, splits.val, options.scored_pictures, words, options.batch_size, workers)
     at = checkpoint["checkpoint"]["position"] if checkpoint else {"step": 0, "epoch": 0}
     run = Run(
         options, accelerator, prepared, model, average.to(accelerator.device) if average else None, optimizer,
@@ -94,7 +98,7 @@ def train(
         Feed(training, order, workers),
         Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
         Log(folder, at["step"], at["epoch"], accelerator.is_main_process),
-        eyes, words, pictures, str(data.annotations or data.data),
+        eyes, words, pictures, free_running, str(data.annotations or data.data),
     )  # fmt: skip
     if checkpoint:
         restore(run, checkpoint)
@@ -109,7 +113,8 @@ def train(
     best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60
     say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
     if best.is_file():
-        say(f"Lowest validation loss {run.stopping.best:.3f}, in {best}.", quiet)
+        what = MONITORED[options.monitor]
+        say(f"Best {what.removeprefix('the ')} {abs(run.stopping.best):.3f}, in {best}.", quiet)
         say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", quiet)
     return best
 

@@ -16,12 +16,16 @@ from showtell.data.batches import Batch, BatchOrder, PictureSource, collate
 from showtell.model.artefact import Artefact
 from showtell.model.encoder import Encoder
 from showtell.pictures import PictureOptions
+from showtell.training.free_running import FreeRunning
 from showtell.training.interruption import leave_signals_to_the_main_process
 from showtell.training.log import Log
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import EarlyStopping, Schedule
 from showtell.training.options import TrainingOptions
 from showtell.vocabulary import Vocabulary
+
+BEST = {"val_loss": "lowest_val_loss", "cider": "highest_val_cider", "bleu4": "highest_val_bleu4"}
+"""What the model file calls the best score."""
 
 
 @dataclass
@@ -83,6 +87,8 @@ class Run:
     """What the pictures go through, in the model or, where it is frozen, before the cache."""
     vocabulary: Vocabulary
     pictures: PictureOptions
+    free_running: FreeRunning | None
+    """Scores captions that the model makes by itself."""
     data: str
     """What the model file calls the data."""
     position: Position = field(default_factory=Position)
@@ -111,6 +117,6 @@ class Run:
             model.encoder or self.encoder, model.decoder, self.vocabulary, self.pictures,
             training={
                 "data": self.data, "training_pictures": len(self.training.source), "epochs": self.position.epoch,
-                "steps": self.position.step, "lowest_val_loss": self.stopping.best,
+                "steps": self.position.step, BEST[self.options.monitor]: abs(self.stopping.best),
             },
         )  # fmt: skip
