@@ -6,7 +6,7 @@ Formats, and where each comes from:
   `annotations` with `image_id` and `caption`.
 - `karpathy`: the split files that Andrej Karpathy published with *Deep Visual-Semantic Alignments* (2015), `dataset_coco.json`,
   `dataset_flickr8k.json`, `dataset_flickr30k.json`: `images` with `filename`, `imgid`, `split` and `sentences`, each with `raw`;
-  for COCO also `filepath` and `cocoid`.
+  for COCO also `filepath` and `cocoid`. Variants with `id`, `file_name`, `captions` or plain sentences are understood.
 - `table`: CSV or TSV with a header, or divided by `;` or `|` (Flickr30k's `results.csv`); without a header, the file name comes
   first and the caption last (Flickr8k's `Flickr8k.token.txt`).
 - `jsonl`: a JSON object a line (or a list of objects) with a file name and a caption or a list of them (Hugging Face's
@@ -26,7 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from showtell.data.options import DataOptions, Format
 from showtell.errors import Problem, WrongUse
@@ -81,7 +81,7 @@ def recognise(path: Path) -> Format:
             return "jsonl"
     except (ValueError, RecursionError):
         pass  # an object of many lines, or of one very long line
-    if b'"sentences"' in head:
+    if b'"sentences"' in head or (b'"images"' in head and re.search(rb'"captions"\s*:\s*\[', head)):
         return "karpathy"
     if b'"images"' in head or b'"annotations"' in head:
         return "coco"
@@ -113,16 +113,26 @@ def _coco(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
     captions: dict[int | str, list[str]] = defaultdict(list)
     for annotation in document["annotations"]:
         captions[annotation["image_id"]].append(annotation["caption"])
-    for image in document["images"]:
-        yield image["id"], image["file_name"], None, _clean(captions[image["id"]])
+    for image in document.get("images") or [{"id": image_id} for image_id in captions]:  # references alone need no pictures
+        yield image["id"], image.get("file_name", str(image["id"])), None, _clean(captions[image["id"]])
 
 
 def _karpathy(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
     for number, image in enumerate(json.loads(text)["images"]):
-        name = "/".join(filter(None, (image.get("filepath"), image["filename"])))
-        image_id = image.get("cocoid", image.get("imgid", number))
-        captions = (sentence["raw"] if "raw" in sentence else " ".join(sentence["tokens"]) for sentence in image["sentences"])
-        yield image_id, name, image.get("split"), _clean(captions)
+        image_id = next((image[key] for key in ("cocoid", "imgid", "image_id", "id") if key in image), number)
+        file = next((image[key] for key in ("filename", "file_name") if key in image), str(image_id))
+        name = "/".join(filter(None, (image.get("filepath"), file)))
+        sentences = image["sentences"] if "sentences" in image else image["captions"]
+        yield image_id, name, image.get("split"), _clean(map(_said, sentences))
+
+
+def _said(sentence: Any) -> str:
+    """A sentence of Karpathy's, or one that was simplified to its text."""
+    if isinstance(sentence, str):
+        return sentence
+    key = next((key for key in ("raw", "caption") if key in sentence), None)
+    text: str = sentence[key] if key else " ".join(sentence["tokens"])
+    return text
 
 
 def _clean(captions: Iterable[str]) -> tuple[str, ...]:

@@ -239,7 +239,7 @@ RULES = [
     _rule(r"[\u00a3]", _always("#")),
     _rule(r"[\u0080\u00a4\u20a0\u20ac]", _always("$")),
     _rule(
-        r"(?:[A-Za-z0-9]|<L>|\d)+(?:[-._](?:<L>|\d)+)*\.(?i:bat|bmp|c|class|cgi|cpp|dll|doc|docx|exe|gif|gz|h|htm|html|jar|java"
+        r"(?:<L>|\d)+(?:[-._](?:<L>|\d)+)*\.(?i:bat|bmp|c|class|cgi|cpp|dll|doc|docx|exe|gif|gz|h|htm|html|jar|java"
         r"|jpeg|jpg|mov|mp3|pdf|php|pl|png|ppt|ps|py|sql|tar|txt|wav|x|xml|zip|wgz)(?=<SNL>|[.?!,])"
     ),
     _rule(r"<THING>"),

@@ -78,7 +78,7 @@ def score(
         java_seconds: how long METEOR and SPICE may take, each.
 
     Raises:
-        ValueError: there are no captions, not as many as pictures, or a picture has no reference.
+        ValueError: there are no captions, not as many as pictures, a picture has no reference, or a metric is unknown.
     """
     if not captions or len(captions) != len(references):
         raise ValueError(f"{len(captions)} captions cannot be scored against the references of {len(references)} pictures")
@@ -101,6 +101,8 @@ def score(
             source = f"given{frequencies.pictures}" if frequencies else "refs"
             signed = signature("ciderd", parts | {"df": source} | told)
             found.append(Score("CIDEr-D", float(each.mean()), signed, tuple(each.tolist())))
+        elif metric not in JAVA_SCORES:
+            raise ValueError(f"there is no metric {metric!r}")
         else:
             found.append(_java_score(metric, ours, theirs, tokens, signature(metric, parts | told), java_seconds))
     seen = None if training is None else {tuple(tokenise(caption, tokens)) for caption in training}

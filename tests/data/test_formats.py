@@ -135,6 +135,20 @@ def test_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "document",
+    [
+        {"images": [{"id": 7}], "annotations": [{"image_id": 7, "caption": "A dog"}, {"image_id": 7, "caption": "One dog"}]},
+        {"annotations": [{"image_id": 7, "caption": "A dog"}, {"image_id": 7, "caption": "One dog"}], "type": "captions"},
+        {"images": [{"id": 7, "captions": ["A dog", "One dog"]}]},
+        {"images": [{"image_id": 7, "sentences": ["A dog", {"caption": "One dog"}]}]},
+    ],
+)
+def test_references_that_name_no_files(tmp_path: Path, document: object) -> None:
+    """As evaluation scripts pass them on: good for scoring captions, and a number is the name."""
+    assert read_rows(written(tmp_path, document), OPTIONS) == [(7, "7", None, ("A dog", "One dog"))]
+
+
+@pytest.mark.parametrize(
     ("content", "kind", "sentence"),
     [
         ("picture,comment\na.jpg,A dog\n", WrongUse, "no column image (it has picture, comment); set image_column to picture"),
@@ -145,11 +159,13 @@ def test_folder(tmp_path: Path) -> None:
         ("{" * 70000, WrongUse, "holds JSON, but no captions of a known format"),
         ("[" * 70000, Problem, "is not laid out as jsonl captions are"),
         ('{"image": "a.jpg", "caption": "A"}\n{"image": "b.jpg"', Problem, "is broken JSON at line 1"),
-        ('{"images":\n[{"id": 1}], "annotations": []}', Problem, "coco captions are: something lacks 'file_name'"),
+        ('{"images":\n[{"file_name": "a"}], "annotations": []}', Problem, "coco captions are: something lacks 'id'"),
         ('{"images":\n[{"id": 1.5, "file_name": "a"}], "annotations": []}', Problem, "something in it is of another type"),
         ('{"images":\n[{"id": 1, "file_name": 2}], "annotations": []}', Problem, "something in it is of another type"),
         ('{"images":\n[], "annotations": [{"image_id": [], "caption": ""}]}', Problem, "something in it is of another type"),
-        ('{"images":\n[{"sentences": 3}]}', Problem, "karpathy captions are: something lacks 'filename'"),
+        ('{"images":\n[{"sentences": 3}]}', Problem, "karpathy captions are: something in it is of another type"),
+        ('{"images":\n[{"sentences": [{"raw": 3}]}]}', Problem, "karpathy captions are: something in it is of another type"),
+        ('{"images":\n[{"sentences": [{}]}]}', Problem, "karpathy captions are: something lacks 'tokens'"),
         ('{"image": "a.jpg", "caption": 3}', Problem, "jsonl captions are: something in it is of another type"),
         ("image,caption,more\na.jpg,A dog\n", Problem, "Line 2 of"),
         (b"image,caption\na.jpg,\xff\xfe\n", Problem, "is not text in UTF-8 (byte 20)"),

@@ -46,6 +46,10 @@ def test_known_captions(caption: str, tokens: str) -> None:
     assert " ".join(ptb_tokens(caption)) == tokens
 
 
+def test_an_endless_word_takes_no_endless_time() -> None:
+    assert ptb_tokens("a" * 5000 + "!?") == ["a" * 5000, "!?"]
+
+
 def test_with_punctuation() -> None:
     assert treebank_tokens('"Hi," it\'s (red).') == ["``", "hi", ",", "''", "it", "'s", "-lrb-", "red", "-rrb-", "."]
 

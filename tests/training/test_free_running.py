@@ -1,4 +1,4 @@
-"""Validation by the model's own captions: what is logged, what it equals, and that best model and early stopping can follow it."""
+"""Validation by the model's own captions: what is logged, what it equals, and that best model and stopping can follow it."""
 
 from __future__ import annotations
 
