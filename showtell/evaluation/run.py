@@ -29,6 +29,7 @@ from showtell.evaluation.results import CAPTIONS, SCORES, save_captions, save_pi
 from showtell.evaluation.table import score_table
 from showtell.metrics import MetricOptions, Scores, score
 from showtell.metrics.signature import reference_counts
+from showtell.metrics.tokenisers import writes_without_spaces
 from showtell.search import SearchOptions
 
 ALL_DONE, SOME_LEFT_OUT = 0, 1
@@ -58,6 +59,11 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     matched = match(predictions, records, wanted, source)
     _check(matched, wanted, options, source)
 
+    if metrics.tokens in ("ptb", "words") and writes_without_spaces(matched.records[0].captions[0]):
+        _say(
+            f"Warning: the references have no spaces between words, as tokens {metrics.tokens} need: try --tokens characters.",
+            False,
+        )
     _say(f"Scoring {len(matched.captions):,} captions on {', '.join(metrics.metrics)} ...", options.quiet)
     origin = _origin(options, search)
     training = [caption for record in records if record.split in (data.train_split, "restval") for caption in record.captions]

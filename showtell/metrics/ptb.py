@@ -4,6 +4,10 @@ COCO's server runs Stanford's PTBTokenizer of 2014 (CoreNLP 3.4.1, in lower case
 is the same in Python: a table of rules, of which the longest match wins and, among equally long ones, the first. A rule may
 look at what follows the token (its trailing context), which then counts for its length. The rules were found by trying the
 original on many captions; `tests/metrics/test_ptb.py` holds them to it.
+
+What is known to differ: the original reads a file of captions, and whether an initial at the end of one ("signs of K.") keeps its
+full stop depends on how the next begins; here it begins with "A". Letters and digits that came into Unicode after the original
+may stay or go (Sinhala digits, two Mongolian signs).
 """
 
 from __future__ import annotations
@@ -93,7 +97,16 @@ _SYMBOL = (
 )
 """What is a token of its own; every other sign is dropped, emoji and all beyond the first 65,536 characters included."""
 
-_NOT_LETTERS = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u218b\u2460-\u24ff\u2776-\u2793\u3007\u3021-\u3029"
+_NOT_LETTERS = (
+    "\u00b2-\u00b3\u00b9\u00bc-\u00be\u037f\u0528-\u052f\u0560\u0588\u05ef\u0860-\u088e\u08a1\u08ad-\u08c9\u0978\u0980"
+    "\u09f4-\u09fc\u0af9\u0b72-\u0b77\u0bf0-\u0bf2\u0c34\u0c5a-\u0c5d\u0c78-\u0c80\u0cdd\u0d04\u0d54-\u0d5f\u0d70-\u0d78"
+    "\u0e86\u0e89\u0e8c\u0e8e-\u0e93\u0e98\u0ea0\u0ea8-\u0ea9\u0eac\u0f2a-\u0f33\u1369-\u137c\u13f5-\u13fd\u16ee-\u16f8"
+    "\u170d\u171f\u17f0-\u17f9\u1878\u191d-\u191e\u19b0-\u19c0\u19c8-\u19c9\u19da\u1b4c\u1c80-\u1cbf\u1cf2-\u1cf3\u1cfa"
+    "\u2070\u2074-\u2079\u2080-\u2089\u2150-\u2182\u2185-\u2793\u2c2f\u2c5f\u2cfd\u3007-\u3029\u3038-\u303a\u312e-\u312f"
+    "\u3192-\u3195\u31bb-\u31bf\u3220-\u32bf\u4db6-\u4dbf\u9fcd-\u9fff\ua698-\ua69d\ua6e6-\ua6ef\ua78f\ua794-\ua79f"
+    "\ua7ab-\ua7f7\ua830-\ua835\ua8fd-\ua8fe\ua9e0-\ua9fe\uaa7e-\uaa7f\uab30-\uabbf"
+)
+"""What Python takes for letters and the original drops: numerals, and letters that came into Unicode after it."""
 _PARTS = {
     "AL": rf"(?:(?![{_NOT_LETTERS}])[^\W\d_\U00010000-\U0010ffff])",  # a letter of any alphabet
     "L": rf"(?:(?![{_NOT_LETTERS}])[^\W\d_\U00010000-\U0010ffff]|&[aeiouAEIOU](?:acute|grave|uml);|[\u00ad{_MARK}])",
@@ -143,7 +156,11 @@ def _one_piece(token: str) -> str:
 
 
 def _straight(token: str) -> str:
-    return re.sub("[\u0092\u2019]|(?i:&apos;)", "'", token)
+    return re.sub("[`\u0091\u2018\u201b]", "`", re.sub("[\u0092\u2019]|(?i:&apos;)", "'", token))
+
+
+def _double_quote(token: str) -> str:
+    return token if token == "&QUOT;" else "''"
 
 
 def _ampersand(token: str) -> str:
@@ -208,10 +225,10 @@ RULES = [
     _rule(r"[A-HJ-XZn]<APOSETC><AL>{2,}"),  # N'Djamena
     _rule(r"<AL>+[aeiouyAEIOUY]<APOSETC>[aeiouA-Z]<AL>*"),  # Hawai'i
     _rule(r"([yY]<APOS>)<AL>"),
-    _rule(r"https?://[^ \t\n\f\r\"<>|()]+[^ \t\n\f\r\"<>|.!?(){},-]"),
+    _rule(r"https?://[^ \t\n\f\r\"<>|(){}]+[^ \t\n\f\r\"<>|.!?(){},-]"),
     _rule(
         r"(?:www\.(?:[^ \t\n\f\r\"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}|(?:[^ \t\n\f\r\"`'<>|.!?(){},-_$]+\.)+(?i:com|net|org|edu))"
-        r"(?:/[^ \t\n\f\r\"<>|()]+[^ \t\n\f\r\"<>|.!?(){},-])?"
+        r"(?:/[^ \t\n\f\r\"<>|(){}]+[^ \t\n\f\r\"<>|.!?(){},-])?"
     ),
     _rule(
         r"<?[a-zA-Z0-9][^ \t\n\f\r\"<>|()\u00a0{}]*@(?:[^ \t\n\f\r\"<>|(){}.\u00a0]+\.)*"
@@ -267,8 +284,8 @@ RULES = [
     _rule(r"[?!]+"),
     _rule(r"(['`\u2018\u0091])[A-Za-z][^ \t\n\r\u00a0]", _always("`")),
     _rule(r"<AUX>", _straight),
-    _rule(r"(\"|(?i:&quot;))[A-Za-z0-9$]", _always("``")),
-    _rule(r"\"|(?i:&quot;)|''", _always("''")),
+    _rule(r"(\"|&quot;)[A-Za-z0-9$]", _always("``")),
+    _rule(r"\"|(?i:&quot;)|''", _double_quote),
     _rule(r"'|``|[`\u2018\u2019\u201a-\u201f\u0091-\u0094\u2039\u203a\u00ab\u00bb]{1,2}", lambda token: token.translate(_QUOTES)),
     _rule(r"[./]|<<|>>"),
     _rule(rf"[{_SYMBOL}]"),

@@ -15,7 +15,8 @@ from showtell.metrics.rouge import rouge_l
 from showtell.metrics.signature import reference_counts, signature
 from showtell.metrics.tokenisers import tokenise
 
-JAVA_SCORES = {"meteor": ("METEOR", meteor), "spice": ("SPICE", spice)}
+JAVA_SCORES = {"meteor": ("METEOR", "1.5", meteor), "spice": ("SPICE", "1.0", spice)}
+"""Name, version of the jar, and what asks it."""
 ENGLISH: tuple[Tokens, ...] = ("ptb", "spaces")
 
 
@@ -104,7 +105,7 @@ def score(
         elif metric not in JAVA_SCORES:
             raise ValueError(f"there is no metric {metric!r}")
         else:
-            found.append(_java_score(metric, ours, theirs, tokens, signature(metric, parts | told), java_seconds))
+            found.append(_java_score(metric, ours, theirs, tokens, parts | told, java_seconds))
     seen = None if training is None else {tuple(tokenise(caption, tokens)) for caption in training}
     return Scores(tuple(found), measure_diversity(ours, seen), counts)
 
@@ -119,8 +120,11 @@ def _bleu_scores(counts: BleuCounts, parts: Mapping[str, object]) -> list[Score]
     ] + [Score(f"BLEU-{n} without brevity penalty", value, signature(f"bleu{n}", bare)) for n, value in enumerate(precisions, 1)]
 
 
-def _java_score(metric: Metric, ours: Texts, theirs: Sequence[Texts], tokens: Tokens, signed: str, seconds: float) -> Score:
-    name, measure = JAVA_SCORES[metric]
+def _java_score(
+    metric: Metric, ours: Texts, theirs: Sequence[Texts], tokens: Tokens, parts: Mapping[str, object], seconds: float
+) -> Score:
+    name, version, measure = JAVA_SCORES[metric]
+    signed = signature(metric, {"v": version, **parts})
     try:
         if tokens not in ENGLISH:
             raise NotMeasured(f"{name} knows English only, and the tokens are {tokens}")

@@ -33,6 +33,11 @@ def characters(caption: str) -> list[str]:
     return words(_CHARACTER.sub(r" \g<0> ", caption))
 
 
+def writes_without_spaces(text: str) -> bool:
+    """Whether more than half of the text is Chinese or Japanese, which words and the Penn Treebank's tokens do not take apart."""
+    return 2 * len(_CHARACTER.findall(text)) > len(text)
+
+
 _CHARACTER = re.compile(
     "[\u3005-\u3007\u3040-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )

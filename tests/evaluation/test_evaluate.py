@@ -122,6 +122,17 @@ def test_collapsed_captions_are_warned_of(capsys: pytest.CaptureFixture[str]) ->
     assert 'Warning: Captions have collapsed: "a man"' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("here")
+def test_chinese_in_english_tokens_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("references.csv").write_text("image,caption\na.jpg,一只狗在跑\n", encoding="utf-8")
+    write({"a.jpg": "一只狗"})
+    assert evaluate("--quiet") == 0
+    assert "try --tokens characters" in capsys.readouterr().err
+    assert evaluate("--quiet", "--overwrite", "--tokens", "characters") == 0
+    assert capsys.readouterr().err == ""
+    assert load_result(Path("evaluation")).pictures["a.jpg"]["bleu_counts"] == [3, 2, 1, 0, 3, 5]
+
+
 def test_predictions_need_no_torch(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(cli.__file__).parents[1])
     program = "from showtell.cli import main; sys.exit(main())"
