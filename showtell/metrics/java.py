@@ -191,10 +191,7 @@ def spice(captions: Captions, references: References, seconds: float = 1800.0) -
     """
     java, jar = _needed("SPICE", SPICE_JAR)
     if find_jar(SPICE_PARSER) is None:
-        raise NotMeasured(
-            "SPICE's parser, stanford-corenlp-3.6.0, is not beside it; "
-            'with a network, python -c "from pycocoevalcap.spice.spice import Spice; Spice()" fetches it'
-        )
+        raise NotMeasured("its parser, stanford-corenlp-3.6.0, is not here; pycocoevalcap.spice.spice.Spice() downloads it")
     asked = [{"image_id": i, "test": c, "refs": list(r)} for i, (c, r) in enumerate(zip(captions, references, strict=True))]
     with tempfile.TemporaryDirectory() as folder:
         question, answer = Path(folder) / "captions.json", Path(folder) / "scores.json"

@@ -15,7 +15,7 @@ class MetricOptions:
 
     tokens: Tokens = "ptb"
     """ptb: as COCO's scorer; words: any language with spaces; characters: Chinese, Japanese; spaces: it is tokenised already."""
-    metrics: tuple[Metric, ...] = ("bleu", "rouge", "cider", "meteor")
+    metrics: tuple[Metric, ...] = ("bleu", "rouge", "cider", "meteor", "spice")
     """What to measure: bleu, rouge, cider, meteor, spice; the last two need Java and the extra pycocoevalcap."""
     java_minutes: float = 30.0
     """Minutes after which METEOR or SPICE is given up and reported as not measured."""
