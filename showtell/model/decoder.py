@@ -129,9 +129,10 @@ class Decoder(nn.Module):
         """The state before the first word, one row a picture, from the mean of the grid (N x P x C)."""
         grid = self.grid_dropout(grid)
         mean = grid.mean(dim=1, keepdim=True)  # N x 1 x C
+        keys = self.attention.keys(grid)
         return State(
-            grid=grid,
-            keys=self.attention.keys(grid),
+            grid=grid.to(keys.dtype),  # under autocast that of the products: cast once, not at every word
+            keys=keys,
             hidden=torch.tanh(self.initial_hidden(mean).float()),
             cell=torch.tanh(self.initial_cell(mean).float()),
         )
@@ -208,19 +209,20 @@ class Decoder(nn.Module):
         """
         running = torch.arange(captions.shape[2]) < lengths.unsqueeze(-1)  # N x R x T, on the CPU
         n_pictures, n_captions, n_words = captions.shape
-        embedded = self.embed_dropout(self.embedding(captions))  # N x R x T x E
-        of_words = self.from_word(embedded).unbind(dim=2)  # T times N x R x 4H, from one product for all words
+        blocks = [(_extent(on.any(dim=1)), _extent(on.any(dim=0))) for on in running.unbind(2) if on.any()]
+        words = torch.cat([captions[:n, :r, t].flatten() for t, (n, r) in enumerate(blocks)])  # of all blocks
+        embedded = self.embed_dropout(self.embedding(words))  # words x E
+        of_words = self.from_word(embedded).split([n * r for n, r in blocks])  # one product for all words
         state = self.start(grid)
         state = replace(state, hidden=state.hidden.expand(-1, n_captions, -1), cell=state.cell.expand(-1, n_captions, -1))
-        hiddens, contexts, attention, order = [], [], [], []
+        hiddens, contexts, attention, order, places = [], [], [], [], []
         attention_sum = torch.zeros(n_pictures, n_captions, grid.shape[1], device=grid.device)
-        for t in range(int(lengths.max()) if lengths.numel() else 0):
+        for t, (pictures, rows) in enumerate(blocks):
             on = running[:, :, t]
-            pictures, rows = _extent(on.any(dim=1)), _extent(on.any(dim=0))
             state = State(
                 state.grid[:pictures], state.keys[:pictures], state.hidden[:pictures, :rows], state.cell[:pictures, :rows]
             )
-            state, context, weights = self._advance(of_words[t][:pictures, :rows], state)
+            state, context, weights = self._advance(of_words[t].unflatten(0, (pictures, rows)), state)
             block = on[:pictures, :rows]
             real = block.flatten().nonzero().squeeze(1).to(grid.device, non_blocking=True)
             hiddens.append(state.hidden.flatten(0, 1)[real])
@@ -228,9 +230,10 @@ class Decoder(nn.Module):
             attention.append(weights)
             weights = weights * block.unsqueeze(-1).to(grid.device, non_blocking=True)
             attention_sum = attention_sum + F.pad(weights, _padding(weights, captions))
+            places.append(block.flatten())
             order.append((on.flatten().nonzero().squeeze(1) * n_words + t).to(grid.device, non_blocking=True))
-        places = torch.cat(order)
-        return Unrolled(torch.cat(hiddens), torch.cat(contexts), embedded.flatten(0, 2)[places], attention_sum, attention, places)
+        embedded = embedded[torch.cat(places).nonzero().squeeze(1).to(grid.device, non_blocking=True)]
+        return Unrolled(torch.cat(hiddens), torch.cat(contexts), embedded, attention_sum, attention, torch.cat(order))
 
 
 def _extent(on: Tensor) -> int:
