@@ -17,6 +17,7 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
+from showtell.errors import WrongUse
 from showtell.model.decoder import Decoder
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder, build_encoder
@@ -79,7 +80,7 @@ def train(
     if options.captions_per_picture:
         training = SomeCaptions(training, options.captions_per_picture, options.seed)
     model = TrainingModel(
-        None if cached else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
+        None if cached and eyes.frozen else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
     )
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True) if options.ema else None
     prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
@@ -156,13 +157,25 @@ def sources(
     workers: int,
     accelerator: Accelerator,
 ) -> tuple[PictureSource, PictureSource]:
-    """Training and validation pictures: as cached features where the encoder is frozen, else as pixels."""
-    if encoder.frozen and options.cache_features:
+    """Training and validation pictures: as cached grids or maps where the encoder is frozen as far, else as pixels.
+
+    Raises:
+        WrongUse: the encoder is to be cached up to what trains, and has no such place.
+    """
+    if options.cache_maps and not (encoder.frozen or encoder.can_be_cut):
+        raise WrongUse(
+            f"the encoder {encoder.options.encoder} cannot be cut before what trains, so cache_maps must be off: or use a ResNet "
+            "with its first groups frozen (unfrozen_groups)."
+        )
+    if options.cache_features and (encoder.frozen or options.cache_maps):
         quiet = options.quiet or not accelerator.is_main_process
         training, validation = (
-            cached_features(records, words, encoder, pictures, device=accelerator.device, workers=workers, quiet=quiet)
-            for records in (splits.train, splits.val)
-        )
+            cached_features(
+                records, words, encoder, pictures, augmentation, views, options.seed,
+                device=accelerator.device, workers=workers, quiet=quiet,
+            )
+            for records, views in ((splits.train, options.cache_views), (splits.val, 1))
+        )  # fmt: skip
         return training, validation
     return (
         CaptionedPictures(splits.train, words, pictures, augmentation, options.seed),

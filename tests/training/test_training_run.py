@@ -100,7 +100,8 @@ WAYS: dict[str, dict[str, Any]] = {
         "captions_per_picture": 2,
     },
     "on the cosine": {"schedule": "cosine", "warmup": 1, "grad_clip": 0.0},
-    "with cached features": {"unfrozen_groups": 0, "ema": 0.5},
+    "with cached features": {"unfrozen_groups": 0, "ema": 0.5, "cache_views": 3},
+    "with cached maps": {"encoder": "resnet18", "unfrozen_groups": 1, "cache_maps": True, "ema": 0.5},
     "with a process that opens pictures": {"workers": 1},
 }  # fmt: skip
 
