@@ -93,13 +93,15 @@ class Decoder(nn.Module):
     Args:
         options: sizes and dropout.
         vocabulary_size: V.
-        channels: C, of the encoder's grid.
+        channels: C, of the encoder's grid; inside, C is `options.grid_size` where that is set.
     """
 
     def __init__(self, options: DecoderOptions, vocabulary_size: int, channels: int) -> None:
         super().__init__()
         hidden = options.hidden_size
         self.options, self.vocabulary_size, self.channels = options, vocabulary_size, channels
+        self.projection = nn.Sequential(nn.Linear(channels, options.grid_size), nn.ReLU()) if options.grid_size else nn.Identity()
+        channels = options.grid_size or channels  # C from here on
         self.embedding = nn.Embedding(vocabulary_size, options.embed_size, padding_idx=PAD)
         self.initial_hidden = nn.Linear(channels, hidden)
         self.initial_cell = nn.Linear(channels, hidden)
@@ -127,7 +129,7 @@ class Decoder(nn.Module):
 
     def start(self, grid: Tensor) -> State:
         """The state before the first word, one row a picture, from the mean of the grid (N x P x C)."""
-        grid = self.grid_dropout(grid)
+        grid = self.grid_dropout(self.projection(grid))
         mean = grid.mean(dim=1, keepdim=True)  # N x 1 x C
         keys = self.attention.keys(grid)
         return State(
