@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
 from showtell.errors import WrongUse
+from showtell.model.artefact import load_artefact
 from showtell.model.decoder import Decoder
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.reading import first_line
 from showtell.pictures import AugmentOptions, PictureOptions
 from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
@@ -72,8 +75,7 @@ def train(
     )
 
     set_seed(options.seed)
-    eyes = build_encoder(encoder, pictures.picture_size)
-    mouth = Decoder(decoder, len(words), eyes.channels)
+    eyes, mouth = build_model(encoder, decoder, pictures, words, options.pretrained_path)
     with accelerator.main_process_first():
         training, validation = sources(splits, words, eyes, pictures, augmentation, options, data.workers, accelerator)
     cached = not isinstance(training, CaptionedPictures)
@@ -145,6 +147,38 @@ def load_or_build_vocabulary(path: Path, records: Sequence[Record], options: Voc
     vocabulary = build_vocabulary(captions, options)
     save_vocab(vocabulary, path)
     return vocabulary
+
+
+def build_model(
+    encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions, words: Vocabulary, pretrained: Path | None
+) -> tuple[Encoder, Decoder]:
+    """Encoder and decoder as the options describe them, with fresh weights or with those of a model file.
+
+    Raises:
+        WrongUse: the model has other words, or its weights are for another architecture than the options describe.
+        Problem: there is no such model, or no such weights.
+    """
+    if pretrained is None:
+        eyes = build_encoder(encoder, pictures.picture_size)
+        return eyes, Decoder(decoder, len(words), eyes.channels)
+    artefact = load_artefact(pretrained)
+    if artefact.vocabulary.words != words.words:
+        raise WrongUse(
+            f"{pretrained} has other words than these captions: train on the captions it was made from, or start anew."
+        )
+    theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
+    options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
+    eyes = Encoder(options, pictures.picture_size)
+    mouth = Decoder(decoder, len(words), eyes.channels)
+    try:
+        eyes.load_state_dict(artefact.encoder)
+        mouth.load_state_dict(artefact.decoder)
+    except RuntimeError as error:
+        raise WrongUse(
+            f"{pretrained} is a model of another architecture than the settings describe ({first_line(error)}): "
+            "give the encoder and decoder settings that it was trained with."
+        ) from None
+    return eyes, mouth
 
 
 def sources(
