@@ -3,7 +3,7 @@
 A frozen encoder is computed to its end, and the grid is kept; one that trains in part is computed up to what trains, and the maps
 there are kept. One file of float16, memory-mapped, in `cache_folder()/features/KEY` holds one view of all pictures: the pictures
 themselves, their mirror images, random parts of them. The key is a hash of the frozen weights, the encoder's options, the picture
-settings, the view, and the names, sizes and dates of the pictures, so a cache never serves another model.
+settings, the precision, the view, and the names, sizes and dates of the pictures, so a cache never serves another model.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def cached_features(
     seed: int = 0,
     *,
     device: torch.device,
+    bf16: bool = False,
     batch_size: int = 32,
     workers: int = 2,
     quiet: bool = False,
@@ -88,6 +89,7 @@ def cached_features(
         augmentation: what the views after the first may do to a picture; unused for one view.
         views: 1, the pictures as they are; 2, their mirror images too; more, random parts of them as well.
         seed: decides which view of a picture an epoch sees.
+        device, bf16: where and how the encoder computes; bf16 as training without a cache would, under autocast.
 
     Raises:
         Problem: the disk has too little space for it.
@@ -97,9 +99,9 @@ def cached_features(
     for number in range(views):
         changes = _changes(augmentation, number)
         source = CaptionedPictures(records, vocabulary, pictures, changes, seed=number)
-        folder = cache_folder() / "features" / _key(source, encoder)
+        folder = cache_folder() / "features" / _key(source, encoder, bf16)
         if not (folder / "done.json").is_file():
-            _fill(folder, source, encoder, device, batch_size, workers, quiet)
+            _fill(folder, source, encoder, device, bf16, batch_size, workers, quiet)
         skipped |= {int(index): why for index, why in json.loads((folder / "done.json").read_text("utf-8"))["skipped"].items()}
         arrays.append(np.load(folder / "grids.npy", mmap_mode="r"))
     return CachedFeatures(records, vocabulary, arrays, skipped, seed)
@@ -112,7 +114,7 @@ def _changes(augmentation: AugmentOptions | None, number: int) -> AugmentOptions
     return replace(augmentation, augment=True, crop_scale=1.0, flip=1.0) if number == 1 else augmentation
 
 
-def _key(source: CaptionedPictures, encoder: Encoder) -> str:
+def _key(source: CaptionedPictures, encoder: Encoder, bf16: bool) -> str:
     digest = hashlib.sha256()
     for group, module in encoder.frozen_groups().items():
         for name, tensor in sorted(module.state_dict().items()):
@@ -121,7 +123,7 @@ def _key(source: CaptionedPictures, encoder: Encoder) -> str:
     options = {key: value for key, value in asdict(encoder.options).items() if key in ("encoder", "grid", "stride_in_1x1")}
     options |= {"mean": encoder.pixel_mean.flatten().tolist(), "std": encoder.pixel_std.flatten().tolist()}
     view = [asdict(source.augmentation), source.seed] if source.augmentation else None
-    digest.update(json.dumps([options, asdict(source.pictures), view], sort_keys=True).encode())
+    digest.update(json.dumps([options, asdict(source.pictures), view, bf16], sort_keys=True).encode())
     for record in source.records:
         flips = source.augmentation is not None and may_flip(record.captions, source.augmentation)
         try:
@@ -137,6 +139,7 @@ def _fill(
     source: CaptionedPictures,
     encoder: Encoder,
     device: torch.device,
+    bf16: bool,
     batch_size: int,
     workers: int,
     quiet: bool,
@@ -144,7 +147,7 @@ def _fill(
     encoder = encoder.to(device).eval()
 
     def encode(pixels: torch.Tensor) -> np.ndarray:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             features = encoder(pixels.to(device)) if encoder.frozen else encoder.maps(pixels.to(device))
         return features.to(torch.float16).cpu().numpy()
 

@@ -206,7 +206,7 @@ def sources(
         training, validation = (
             cached_features(
                 records, words, encoder, pictures, augmentation, views, options.seed,
-                device=accelerator.device, workers=workers, quiet=quiet,
+                device=accelerator.device, bf16=precision_of(accelerator) == "bf16", workers=workers, quiet=quiet,
             )
             for records, views in ((splits.train, options.cache_views), (splits.val, 1))
         )  # fmt: skip

@@ -58,16 +58,10 @@ def cached(records: list[Record], words: Vocabulary, encoder: Encoder) -> Callab
     """Calls `cached_features`, with some arguments changed."""
 
     def call(
-        records: list[Record] = records,
-        encoder: Encoder = encoder,
-        pictures: PictureOptions = SIZE,
-        views: int = 1,
-        seed: int = 0,
+        records: list[Record] = records, encoder: Encoder = encoder, pictures: PictureOptions = SIZE, **options: Any
     ) -> CachedFeatures:
-        device, augmentation = torch.device("cpu"), AugmentOptions()
-        return cached_features(
-            records, words, encoder, pictures, augmentation, views, seed, device=device, batch_size=4, workers=0, quiet=True
-        )
+        how: dict[str, Any] = {"device": torch.device("cpu"), "batch_size": 4, "workers": 0, "quiet": True} | options
+        return cached_features(records, words, encoder, pictures, AugmentOptions(), **how)
 
     return call
 
@@ -192,6 +186,10 @@ def other_picture_settings(records: list[Record], call: Callable[..., CachedFeat
     call(pictures=replace(SIZE, fit="crop"))
 
 
+def another_precision(records: list[Record], call: Callable[..., CachedFeatures]) -> None:
+    assert call(bf16=True)[0].picture is not None
+
+
 def other_records(records: list[Record], call: Callable[..., CachedFeatures]) -> None:
     call(records[::-1])
 
@@ -207,7 +205,16 @@ def a_later_date(records: list[Record], call: Callable[..., CachedFeatures]) -> 
 
 
 @pytest.mark.parametrize(
-    "change", [other_weights, other_normalisation, other_picture_settings, other_records, another_file, a_later_date]
+    "change",
+    [
+        other_weights,
+        other_normalisation,
+        other_picture_settings,
+        another_precision,
+        other_records,
+        another_file,
+        a_later_date,
+    ],
 )
 def test_it_serves_nothing_else(
     cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path], change: Callable[..., None]
