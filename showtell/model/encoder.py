@@ -158,6 +158,10 @@ class Encoder(nn.Module):
         for group in self.layer_groups().values():
             if not _trains(group):
                 group.eval()
+        if self.options.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
 

@@ -31,6 +31,9 @@ class EncoderOptions:
     freeze_encoder: bool = False
     """Train the decoder only, as with unfrozen_groups 0; the encoder's outputs are then computed once and cached."""
 
+    frozen_statistics: bool = False
+    """Keep BatchNorm's means and variances in groups that train too: a small set's batches estimate them poorly."""
+
     @property
     def trained_groups(self) -> int:
         """Layer groups that train, counted from the output."""

@@ -172,6 +172,14 @@ def test_statistics_of_frozen_groups_stand_still() -> None:
         assert moved == ({list(encoder.layer_groups())[-1]} if mode else set())
 
 
+def test_statistics_can_stand_still_where_weights_train() -> None:
+    encoder = Encoder(replace(TINY, unfrozen_groups=9, frozen_statistics=True), 32).train()
+    before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    encoder(pixels(4, 32)).square().mean().backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in encoder.named_buffers())
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
 def test_freezing_in_the_midst_of_training_stops_statistics_too() -> None:
     encoder = Encoder(replace(TINY, unfrozen_groups=9), 32).train()
     encoder.freeze()
