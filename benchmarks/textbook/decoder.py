@@ -32,9 +32,13 @@ class Attention(nn.Module):
 class TextbookDecoder(nn.Module):
     """LSTM cell, attention and vocabulary layer, one word after another over the whole padded batch."""
 
-    def __init__(self, embed_size: int, hidden_size: int, attention_dim: int, channels: int, vocabulary_size: int) -> None:
+    def __init__(
+        self, embed_size: int, hidden_size: int, attention_dim: int, channels: int, vocabulary_size: int, grid_size: int = 0
+    ) -> None:
         super().__init__()
         self.vocabulary_size = vocabulary_size
+        self.project = nn.Linear(channels, grid_size) if grid_size else None
+        channels = grid_size or channels
         self.embedding = nn.Embedding(vocabulary_size, embed_size)
         self.attention = Attention(channels, hidden_size, attention_dim)
         self.init_h = nn.Linear(channels, hidden_size)
@@ -46,6 +50,8 @@ class TextbookDecoder(nn.Module):
     def forward(self, grid: Tensor, captions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B x P x C, B x T, B) -> logits B x T x V and alphas B x T x P, zero beyond each caption's length."""
         batch, words = captions.shape
+        if self.project:
+            grid = torch.relu(self.project(grid))
         embedded = self.embedding(captions)
         h = torch.tanh(self.init_h(grid.mean(dim=1)))
         c = torch.tanh(self.init_c(grid.mean(dim=1)))
@@ -85,6 +91,8 @@ class TextbookDecoder(nn.Module):
             (self.fc.weight, decoder.output.vocabulary.weight),
             (self.fc.bias, decoder.output.vocabulary.bias),
         ]
+        if self.project:
+            pairs += [(self.project.weight, decoder.projection[0].weight), (self.project.bias, decoder.projection[0].bias)]
         for mine, theirs in pairs:
             mine.copy_(theirs)
         return self

@@ -16,21 +16,23 @@ class AdditiveScore(torch.autograd.Function):
 
     The activations inside (N x R x P x A: cells x attention size for every word, the largest tensor of the model by far) are not
     kept for the backward pass but computed again there: an addition and a tanh, far cheaper than the memory. A CPU takes a few
-    pictures at a time.
+    pictures at a time, and in float32 whatever comes in: there the tanh of a bf16 number takes several times as long.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
         ctx.save_for_backward(query, keys, v)
-        some = _pictures_at_a_time(query, keys)
+        some, v = _pictures_at_a_time(query, keys), v.to(_precision(v))
         parts = zip(query.split(some), keys.split(some), strict=True)
-        return torch.cat([_activations(q, k) @ v for q, k in parts])  # N x R x P
+        with torch.autocast(query.device.type, enabled=False):  # it would cast the activations back for the product
+            return torch.cat([_activations(q, k) @ v for q, k in parts])  # N x R x P
 
     @staticmethod
     def backward(ctx: Any, d_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, keys, v = ctx.saved_tensors
+        query, keys, given_v = ctx.saved_tensors
+        v = given_v.to(_precision(given_v))
         some = _pictures_at_a_time(query, keys)
-        d_query, d_keys, d_v = torch.empty_like(query), torch.empty_like(keys), torch.zeros_like(v)
+        d_query, d_keys, d_v = (torch.zeros_like(tensor, dtype=v.dtype) for tensor in (query, keys, v))
         parts = (tensor.split(some) for tensor in (query, keys, d_scores, d_query, d_keys))
         for q, k, d_s, d_q, d_k in zip(*parts, strict=True):
             activations = _activations(q, k)  # pictures x R x P x A
@@ -39,12 +41,17 @@ class AdditiveScore(torch.autograd.Function):
             inside = activations.square_().neg_().add_(1).mul_(v).mul_(d_s.unsqueeze(-1))
             torch.sum(inside, 2, out=d_q)
             torch.sum(inside, 1, out=d_k)
-        return d_query, d_keys, d_v
+        return d_query.to(query.dtype), d_keys.to(keys.dtype), d_v.to(given_v.dtype)
 
 
 def _activations(query: Tensor, keys: Tensor) -> Tensor:
-    """tanh(K_p + q): (N x R x A, N x P x A) -> N x R x P x A."""
-    return (keys.unsqueeze(1) + query.unsqueeze(2)).tanh_()
+    """tanh(K_p + q): (N x R x A, N x P x A) -> N x R x P x A, in the precision in which the device takes a tanh."""
+    precision = _precision(query)
+    return (keys.to(precision).unsqueeze(1) + query.to(precision).unsqueeze(2)).tanh_()
+
+
+def _precision(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.device.type == "cpu" and tensor.dtype == torch.bfloat16 else tensor.dtype
 
 
 def _pictures_at_a_time(query: Tensor, keys: Tensor) -> int:

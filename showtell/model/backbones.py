@@ -19,6 +19,8 @@ class Backbone(nn.Module):
 
     fine_grid = False
     """Whether its own grid is fine already and is not pooled up."""
+    chained = False
+    """Whether each of its groups takes what the one before gives, so that it can be cut between any two."""
 
     def forward(self, pictures: Tensor) -> Tensor:
         raise NotImplementedError
@@ -38,6 +40,8 @@ class Backbone(nn.Module):
 
 class ResNet(Backbone):
     """torchvision's ResNet up to its last stage (He et al. 2016)."""
+
+    chained = True
 
     def __init__(self, options: EncoderOptions) -> None:
         super().__init__()

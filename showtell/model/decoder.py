@@ -93,13 +93,15 @@ class Decoder(nn.Module):
     Args:
         options: sizes and dropout.
         vocabulary_size: V.
-        channels: C, of the encoder's grid.
+        channels: C, of the encoder's grid; inside, C is `options.grid_size` where that is set.
     """
 
     def __init__(self, options: DecoderOptions, vocabulary_size: int, channels: int) -> None:
         super().__init__()
         hidden = options.hidden_size
         self.options, self.vocabulary_size, self.channels = options, vocabulary_size, channels
+        self.projection = nn.Sequential(nn.Linear(channels, options.grid_size), nn.ReLU()) if options.grid_size else nn.Identity()
+        channels = options.grid_size or channels  # C from here on
         self.embedding = nn.Embedding(vocabulary_size, options.embed_size, padding_idx=PAD)
         self.initial_hidden = nn.Linear(channels, hidden)
         self.initial_cell = nn.Linear(channels, hidden)
@@ -127,11 +129,12 @@ class Decoder(nn.Module):
 
     def start(self, grid: Tensor) -> State:
         """The state before the first word, one row a picture, from the mean of the grid (N x P x C)."""
-        grid = self.grid_dropout(grid)
+        grid = self.grid_dropout(self.projection(grid))
         mean = grid.mean(dim=1, keepdim=True)  # N x 1 x C
+        keys = self.attention.keys(grid)
         return State(
-            grid=grid,
-            keys=self.attention.keys(grid),
+            grid=grid.to(keys.dtype),  # under autocast that of the products: cast once, not at every word
+            keys=keys,
             hidden=torch.tanh(self.initial_hidden(mean).float()),
             cell=torch.tanh(self.initial_cell(mean).float()),
         )
@@ -208,19 +211,20 @@ class Decoder(nn.Module):
         """
         running = torch.arange(captions.shape[2]) < lengths.unsqueeze(-1)  # N x R x T, on the CPU
         n_pictures, n_captions, n_words = captions.shape
-        embedded = self.embed_dropout(self.embedding(captions))  # N x R x T x E
-        of_words = self.from_word(embedded).unbind(dim=2)  # T times N x R x 4H, from one product for all words
+        blocks = [(_extent(on.any(dim=1)), _extent(on.any(dim=0))) for on in running.unbind(2) if on.any()]
+        words = torch.cat([captions[:n, :r, t].flatten() for t, (n, r) in enumerate(blocks)])  # of all blocks
+        embedded = self.embed_dropout(self.embedding(words))  # words x E
+        of_words = self.from_word(embedded).split([n * r for n, r in blocks])  # one product for all words
         state = self.start(grid)
         state = replace(state, hidden=state.hidden.expand(-1, n_captions, -1), cell=state.cell.expand(-1, n_captions, -1))
-        hiddens, contexts, attention, order = [], [], [], []
+        hiddens, contexts, attention, order, places = [], [], [], [], []
         attention_sum = torch.zeros(n_pictures, n_captions, grid.shape[1], device=grid.device)
-        for t in range(int(lengths.max()) if lengths.numel() else 0):
+        for t, (pictures, rows) in enumerate(blocks):
             on = running[:, :, t]
-            pictures, rows = _extent(on.any(dim=1)), _extent(on.any(dim=0))
             state = State(
                 state.grid[:pictures], state.keys[:pictures], state.hidden[:pictures, :rows], state.cell[:pictures, :rows]
             )
-            state, context, weights = self._advance(of_words[t][:pictures, :rows], state)
+            state, context, weights = self._advance(of_words[t].unflatten(0, (pictures, rows)), state)
             block = on[:pictures, :rows]
             real = block.flatten().nonzero().squeeze(1).to(grid.device, non_blocking=True)
             hiddens.append(state.hidden.flatten(0, 1)[real])
@@ -228,9 +232,10 @@ class Decoder(nn.Module):
             attention.append(weights)
             weights = weights * block.unsqueeze(-1).to(grid.device, non_blocking=True)
             attention_sum = attention_sum + F.pad(weights, _padding(weights, captions))
+            places.append(block.flatten())
             order.append((on.flatten().nonzero().squeeze(1) * n_words + t).to(grid.device, non_blocking=True))
-        places = torch.cat(order)
-        return Unrolled(torch.cat(hiddens), torch.cat(contexts), embedded.flatten(0, 2)[places], attention_sum, attention, places)
+        embedded = embedded[torch.cat(places).nonzero().squeeze(1).to(grid.device, non_blocking=True)]
+        return Unrolled(torch.cat(hiddens), torch.cat(contexts), embedded, attention_sum, attention, torch.cat(order))
 
 
 def _extent(on: Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import torch
@@ -91,15 +92,43 @@ class Encoder(nn.Module):
             The grid, N x cells x channels, its different cells only: where it is pooled up from 7 x 7, these are the 49, each of
             which counts `grid_shape.copies` times; `pooled_up` writes all of them out.
         """
-        normal = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
-        features: Tensor = self.backbone(normal.contiguous(memory_format=torch.channels_last))  # N x C x rows x columns
+        features: Tensor = self.backbone(self._normal(pixels))  # N x C x rows x columns
         return features.flatten(2).transpose(1, 2)  # N x cells x C
+
+    def _normal(self, pixels: Tensor) -> Tensor:
+        normal: Tensor = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
+        return normal.contiguous(memory_format=torch.channels_last)
 
     def pooled_up(self, grid: Tensor) -> Tensor:
         """The grid with every copy written out: N x 49 x C -> N x 196 x C for the promised 14 x 14; unchanged without copies."""
         times = round(self.grid_shape.copies**0.5)
         square: Tensor = grid.unflatten(1, (self.grid_shape.rows, self.grid_shape.columns))
         return square.repeat_interleave(times, 1).repeat_interleave(times, 2).flatten(1, 2)
+
+    # --- cut in two: what stands still can be computed once and kept, what trains is computed at every step -------------------
+
+    def frozen_groups(self) -> dict[str, nn.Module]:
+        """The groups by name, from the input on, before the first that trains."""
+        return dict(itertools.takewhile(lambda named: not _trains(named[1]), self.layer_groups().items()))
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether it may be used as `maps` and `from_maps`: its groups follow one another, and the first of them is frozen."""
+        return self.backbone.chained and bool(self.frozen_groups())
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """What the frozen groups make of pictures (uint8 N x 3 x S x S): N x rows x columns x channels."""
+        features = self._normal(pixels)
+        for group in self.frozen_groups().values():
+            features = group(features)
+        return features.permute(0, 2, 3, 1)
+
+    def from_maps(self, maps: Tensor) -> Tensor:
+        """The grid from `maps`: `forward(pixels)` is `from_maps(maps(pixels))`."""
+        features = maps.to(self.pixel_mean.dtype).permute(0, 3, 1, 2)  # N x channels x rows x columns, channels last in memory
+        for group in list(self.layer_groups().values())[len(self.frozen_groups()) :]:
+            features = group(features)
+        return features.flatten(2).transpose(1, 2)  # N x cells x C
 
     # --- freezing ---------------------------------------------------------------------------------------------------------
 
@@ -121,15 +150,23 @@ class Encoder(nn.Module):
     @property
     def frozen(self) -> bool:
         """Whether no weight of it trains."""
-        return not any(parameter.requires_grad for parameter in self.parameters())
+        return not _trains(self)
 
     def train(self, mode: bool = True) -> Encoder:
         """Training mode for the groups that train; frozen groups stay in evaluation mode, so their statistics stand still."""
         super().train(mode)
         for group in self.layer_groups().values():
-            if not any(parameter.requires_grad for parameter in group.parameters()):
+            if not _trains(group):
                 group.eval()
+        if self.options.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def build_encoder(options: EncoderOptions, picture_size: int) -> Encoder:

@@ -31,6 +31,9 @@ class EncoderOptions:
     freeze_encoder: bool = False
     """Train the decoder only, as with unfrozen_groups 0; the encoder's outputs are then computed once and cached."""
 
+    frozen_statistics: bool = False
+    """Keep BatchNorm's means and variances in groups that train too: a small set's batches estimate them poorly."""
+
     @property
     def trained_groups(self) -> int:
         """Layer groups that train, counted from the output."""
@@ -55,12 +58,14 @@ class DecoderOptions:
     """Length of the LSTM's hidden state."""
     attention_dim: int = 512
     """Length of the vectors in which cell and state are compared."""
+    grid_size: int = 0
+    """Length to which a linear layer and a ReLU bring the grid's features before all else; 0 takes them as they are."""
     dropout: float = 0.5
     """Share of the hidden state dropped before the vocabulary layer, in training."""
     embed_dropout: float = 0.0
     """Share of each word vector dropped, in training."""
     grid_dropout: float = 0.0
-    """Share of the grid's features dropped, in training."""
+    """Share of the grid's features (with grid_size: of what it makes of them) dropped, in training."""
     word_query: bool = False
     """Let the last word too say where to look: after "a red", at what is red (Xu et al. 2015 ask the hidden state alone)."""
     deep_output: bool = False
@@ -72,6 +77,8 @@ class DecoderOptions:
             for name in ("embed_size", "hidden_size", "attention_dim")
             if getattr(self, name) < 1
         ]
+        if self.grid_size < 0:
+            found.append(f"grid_size is {self.grid_size}; it cannot be negative.")
         found += [
             f"{name} is {getattr(self, name)}; it must lie from 0 up to, but not at, 1."
             for name in ("dropout", "embed_dropout", "grid_dropout")

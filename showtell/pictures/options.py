@@ -42,7 +42,7 @@ class AugmentOptions:
     """What training does to a picture before the encoder sees it, so that no epoch is like another."""
 
     augment: bool = True
-    """Crop and flip training pictures at random. Cached features of a frozen encoder are never augmented."""
+    """Crop and flip training pictures at random. Cached features of a frozen encoder have the views that cache_views says."""
     crop_scale: float = 0.7
     """Smallest share of a picture's area that a random crop keeps; 1 keeps all of it."""
     flip: float = 0.5

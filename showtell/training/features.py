@@ -1,7 +1,9 @@
-"""The feature cache: what a frozen encoder makes of every picture, computed once and kept.
+"""The feature cache: what an encoder's frozen part makes of every picture, computed once and kept.
 
-Plain form: one file of float16 native cells, memory-mapped, in `cache_folder()/features/KEY`. The key is a hash of the encoder's
-weights, its options, the picture settings, and the names, sizes and dates of the pictures, so a cache never serves another model.
+A frozen encoder is computed to its end, and the grid is kept; one that trains in part is computed up to what trains, and the maps
+there are kept. One file of float16, memory-mapped, in `cache_folder()/features/KEY` holds one view of all pictures: the pictures
+themselves, their mirror images, random parts of them. The key is a hash of the frozen weights, the encoder's options, the picture
+settings, the precision, the view, and the names, sizes and dates of the pictures, so a cache never serves another model.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,35 +25,46 @@ from showtell.data.records import Record
 from showtell.errors import Problem
 from showtell.files import cache_folder, written_whole
 from showtell.model.encoder import Encoder
-from showtell.pictures import PictureOptions
+from showtell.pictures import AugmentOptions, PictureOptions, may_flip
 from showtell.training.interruption import leave_signals_to_the_main_process
 from showtell.vocabulary import Vocabulary
 
 
 class CachedFeatures:
-    """Records as cached grids and word numbers: a `PictureSource`.
+    """Records as cached grids (or maps) and word numbers: a `PictureSource`.
 
     Args:
         records: the pictures, with their captions.
         vocabulary: turns captions into numbers.
-        grids: float16, pictures x cells x channels, in the order of the records.
+        views: float16, pictures x cells x channels (maps: pictures x rows x columns x channels), in the order of the records.
         skipped: by a record's number, why its picture could not be read.
+        seed: with the epoch and the picture's number, decides which of the views is seen.
     """
 
-    def __init__(self, records: Sequence[Record], vocabulary: Vocabulary, grids: np.ndarray, skipped: dict[int, str]) -> None:
-        self.records, self.vocabulary, self.grids, self.skipped = records, vocabulary, grids, skipped
+    def __init__(
+        self,
+        records: Sequence[Record],
+        vocabulary: Vocabulary,
+        views: Sequence[np.ndarray],
+        skipped: dict[int, str],
+        seed: int = 0,
+    ) -> None:
+        self.records, self.vocabulary, self.views, self.skipped = records, vocabulary, views, skipped
+        self.seed, self.epoch = seed, 0
 
     def __len__(self) -> int:
         return len(self.records)
 
     def set_epoch(self, epoch: int) -> None:
-        """Nothing here depends on the epoch."""
+        """The choice of views of an epoch depends on its number; call before iterating."""
+        self.epoch = epoch
 
     def __getitem__(self, index: int) -> Item:
         if index in self.skipped:
             return Item(None, [], self.skipped[index])
-        grid = torch.from_numpy(np.array(self.grids[index]))  # cells x channels, float16
-        return Item(grid, encode_captions(self.records[index], self.vocabulary))
+        random = np.random.default_rng((self.seed, self.epoch, index, 2))  # 2: not the numbers that choose captions
+        view = self.views[int(random.integers(len(self.views)))]
+        return Item(torch.from_numpy(np.array(view[index])), encode_captions(self.records[index], self.vocabulary))
 
 
 def cached_features(
@@ -59,37 +72,63 @@ def cached_features(
     vocabulary: Vocabulary,
     encoder: Encoder,
     pictures: PictureOptions,
+    augmentation: AugmentOptions | None = None,
+    views: int = 1,
+    seed: int = 0,
     *,
     device: torch.device,
+    bf16: bool = False,
     batch_size: int = 32,
     workers: int = 2,
     quiet: bool = False,
 ) -> CachedFeatures:
-    """The records' grids from the cache, which is filled first if it is not there.
+    """The records' grids (maps, where part of the encoder trains) from the cache, which is filled first where they are not there.
+
+    Args:
+        records, vocabulary, encoder, pictures: as for training.
+        augmentation: what the views after the first may do to a picture; unused for one view.
+        views: 1, the pictures as they are; 2, their mirror images too; more, random parts of them as well.
+        seed: decides which view of a picture an epoch sees.
+        device, bf16: where and how the encoder computes; bf16 as training without a cache would, under autocast.
 
     Raises:
         Problem: the disk has too little space for it.
     """
-    folder = cache_folder() / "features" / _key(records, encoder, pictures)
-    if not (folder / "done.json").is_file():
-        _fill(folder, records, vocabulary, encoder, pictures, device, batch_size, workers, quiet)
-    done = json.loads((folder / "done.json").read_text("utf-8"))
-    grids = np.load(folder / "grids.npy", mmap_mode="r")
-    return CachedFeatures(records, vocabulary, grids, {int(index): why for index, why in done["skipped"].items()})
+    arrays: list[np.ndarray] = []
+    skipped: dict[int, str] = {}
+    for number in range(views):
+        changes = _changes(augmentation, number)
+        source = CaptionedPictures(records, vocabulary, pictures, changes, seed=number)
+        folder = cache_folder() / "features" / _key(source, encoder, bf16)
+        if not (folder / "done.json").is_file():
+            _fill(folder, source, encoder, device, bf16, batch_size, workers, quiet)
+        skipped |= {int(index): why for index, why in json.loads((folder / "done.json").read_text("utf-8"))["skipped"].items()}
+        arrays.append(np.load(folder / "grids.npy", mmap_mode="r"))
+    return CachedFeatures(records, vocabulary, arrays, skipped, seed)
 
 
-def _key(records: Sequence[Record], encoder: Encoder, pictures: PictureOptions) -> str:
+def _changes(augmentation: AugmentOptions | None, number: int) -> AugmentOptions | None:
+    """What is done to the pictures for a view: nothing, a mirror, or whatever training would do."""
+    if augmentation is None or number == 0:
+        return None
+    return replace(augmentation, augment=True, crop_scale=1.0, flip=1.0) if number == 1 else augmentation
+
+
+def _key(source: CaptionedPictures, encoder: Encoder, bf16: bool) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for group, module in encoder.frozen_groups().items():
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{group}.{name}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     options = {key: value for key, value in asdict(encoder.options).items() if key in ("encoder", "grid", "stride_in_1x1")}
     options |= {"mean": encoder.pixel_mean.flatten().tolist(), "std": encoder.pixel_std.flatten().tolist()}
-    digest.update(json.dumps([options, asdict(pictures)], sort_keys=True).encode())
-    for record in records:
+    view = [asdict(source.augmentation), source.seed] if source.augmentation else None
+    digest.update(json.dumps([options, asdict(source.pictures), view, bf16], sort_keys=True).encode())
+    for record in source.records:
+        flips = source.augmentation is not None and may_flip(record.captions, source.augmentation)
         try:
             stat = record.path.stat()
-            digest.update(f"{record.path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(f"{record.path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{flips}\n".encode())
         except OSError:
             digest.update(f"{record.path.name}\0missing\n".encode())
     return digest.hexdigest()[:32]
@@ -97,16 +136,23 @@ def _key(records: Sequence[Record], encoder: Encoder, pictures: PictureOptions) 
 
 def _fill(
     folder: Path,
-    records: Sequence[Record],
-    vocabulary: Vocabulary,
+    source: CaptionedPictures,
     encoder: Encoder,
-    pictures: PictureOptions,
     device: torch.device,
+    bf16: bool,
     batch_size: int,
     workers: int,
     quiet: bool,
 ) -> None:
-    shape = (len(records), encoder.grid_shape.cells, encoder.channels)
+    encoder = encoder.to(device).eval()
+
+    def encode(pixels: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            features = encoder(pixels.to(device)) if encoder.frozen else encoder.maps(pixels.to(device))
+        return features.to(torch.float16).cpu().numpy()
+
+    black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
+    shape = (len(source), *encode(black).shape[1:])
     folder.mkdir(parents=True, exist_ok=True)
     needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(folder).free
     if needed > 0.95 * free:
@@ -114,24 +160,20 @@ def _fill(
             f"the feature cache needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free: "
             "point SHOWTELL_CACHE at a larger disk, or train with --no_cache_features."
         )
-    source = CaptionedPictures(records, vocabulary, pictures)
     loader = DataLoader(
         source, batch_size=batch_size, num_workers=workers, collate_fn=list,
         generator=torch.Generator(),  # its own: a run that fills the cache draws the same dropout as one that finds it filled
         worker_init_fn=leave_signals_to_the_main_process,
     )  # fmt: skip
-    encoder = encoder.to(device).eval()
     grids = np.lib.format.open_memmap(folder / "grids.npy", mode="w+", dtype=np.float16, shape=shape)
     skipped: dict[int, str] = {}
-    bar = tqdm(total=len(records), desc=f"encoding pictures once ({needed / 1e9:.1f} GB)", unit="picture", disable=quiet)
+    bar = tqdm(total=len(source), desc=f"encoding pictures once ({needed / 1e9:.1f} GB)", unit="picture", disable=quiet)
     first = 0
     for items in loader:
         good = [number for number, item in enumerate(items, first) if item.picture is not None]
         skipped |= {number: item.skipped for number, item in enumerate(items, first) if item.picture is None}
         if good:
-            batch = torch.stack([item.picture for item in items if item.picture is not None])
-            with torch.inference_mode():
-                grids[good] = encoder(batch.to(device)).to(torch.float16).cpu().numpy()
+            grids[good] = encode(torch.stack([item.picture for item in items if item.picture is not None]))
         first += len(items)
         bar.update(len(items))
     bar.close()

@@ -38,7 +38,7 @@ class TrainingModel(nn.Module):
     """Encoder, decoder and loss in one module, as distribution over processes wants it.
 
     Args:
-        encoder: None where the pictures come as features from the cache.
+        encoder: None where the pictures come as grids from the cache; where they come as maps, only the rest of it is computed.
         copies: how many cells of the promised grid each cell stands for (`GridShape.copies`).
         label_smoothing: share of the probability that the loss spreads over all words (Szegedy et al. 2016, section 7).
         attention_lambda: weight of the doubly stochastic regularisation.
@@ -53,7 +53,7 @@ class TrainingModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
         """The loss of a batch (mean over words, plus the regularisation), and its tally."""
-        grid = self.encoder(batch.pictures) if self.encoder else batch.pictures.float()
+        grid = self._grid(batch.pictures)
         # <end> is never fed and <start> is never predicted.
         lengths = (batch.lengths - 1).clamp(min=0)
         unrolled = self.decoder.unroll(grid, batch.captions[:, :, :-1], lengths)
@@ -63,6 +63,12 @@ class TrainingModel(nn.Module):
         if self.attention_lambda:
             loss = loss + self.attention_lambda * doubly_stochastic(unrolled.attention_sum, lengths, self.copies)
         return loss, tally
+
+    def _grid(self, pictures: Tensor) -> Tensor:
+        """From what a batch holds: pixels (uint8), maps or grids."""
+        if self.encoder is None:
+            return pictures.float()
+        return self.encoder(pictures) if pictures.dtype == torch.uint8 else self.encoder.from_maps(pictures)
 
 
 def word_loss(decoder: Decoder, unrolled: Unrolled, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tally]:

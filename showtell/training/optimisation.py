@@ -26,7 +26,7 @@ def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: Trai
                 decay = options.weight_decay if decays else 0.0
                 groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay, "part": part})
     kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
-    optimizer: torch.optim.Optimizer = kind(groups)
+    optimizer: torch.optim.Optimizer = kind(groups, fused=True)  # one pass over the weights, on every device
     return optimizer
 
 

@@ -23,6 +23,8 @@ class TrainingOptions:
     """Go on with the run in output_dir, exactly where its last checkpoint stands."""
     overwrite: bool = False
     """Start anew in a folder that holds another run (its checkpoints are replaced)."""
+    pretrained_path: Path | None = None
+    """Model file to start from: its weights, of encoder and decoder, in place of ImageNet's and random ones."""
     epochs: int = 50
     """Passes over the training pictures at most; early stopping may end it sooner."""
     batch_size: int = 32
@@ -61,6 +63,10 @@ class TrainingOptions:
     """A score counts as better if it is better by this much."""
     cache_features: bool = True
     """With a frozen encoder: compute its outputs once, without augmentation, and keep them in the cache folder."""
+    cache_maps: bool = False
+    """With an encoder that trains in part: compute its frozen part once as well, so that a step costs the other part only."""
+    cache_views: int = 1
+    """Views of each training picture in the cache, one an epoch: 1 itself, 2 its mirror image too, more: random parts of it."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints inside an epoch; one is written at every epoch's end as well."""
     max_steps: int = 0
@@ -77,7 +83,7 @@ class TrainingOptions:
     def problems(self) -> list[str]:
         found = [
             f"{name} is {getattr(self, name)}; it must be at least 1."
-            for name in ("epochs", "batch_size", "accumulate", "early_stop_patience")
+            for name in ("epochs", "batch_size", "accumulate", "early_stop_patience", "cache_views")
             if getattr(self, name) < 1
         ]
         found += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
+from showtell.errors import WrongUse
+from showtell.model.artefact import load_artefact
 from showtell.model.decoder import Decoder
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.reading import first_line
 from showtell.pictures import AugmentOptions, PictureOptions
 from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
@@ -72,15 +76,14 @@ def train(
     )
 
     set_seed(options.seed)
-    eyes = build_encoder(encoder, pictures.picture_size)
-    mouth = Decoder(decoder, len(words), eyes.channels)
+    eyes, mouth = build_model(encoder, decoder, pictures, words, options.pretrained_path)
     with accelerator.main_process_first():
         training, validation = sources(splits, words, eyes, pictures, augmentation, options, data.workers, accelerator)
     cached = not isinstance(training, CaptionedPictures)
     if options.captions_per_picture:
         training = SomeCaptions(training, options.captions_per_picture, options.seed)
     model = TrainingModel(
-        None if cached else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
+        None if cached and eyes.frozen else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
     )
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True) if options.ema else None
     prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
@@ -151,6 +154,38 @@ def load_or_build_vocabulary(path: Path, records: Sequence[Record], options: Voc
     return vocabulary
 
 
+def build_model(
+    encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions, words: Vocabulary, pretrained: Path | None
+) -> tuple[Encoder, Decoder]:
+    """Encoder and decoder as the options describe them, with fresh weights or with those of a model file.
+
+    Raises:
+        WrongUse: the model has other words, or its weights are for another architecture than the options describe.
+        Problem: there is no such model, or no such weights.
+    """
+    if pretrained is None:
+        eyes = build_encoder(encoder, pictures.picture_size)
+        return eyes, Decoder(decoder, len(words), eyes.channels)
+    artefact = load_artefact(pretrained)
+    if artefact.vocabulary.words != words.words:
+        raise WrongUse(
+            f"{pretrained} has other words than these captions: train on the captions it was made from, or start anew."
+        )
+    theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
+    options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
+    eyes = Encoder(options, pictures.picture_size)
+    mouth = Decoder(decoder, len(words), eyes.channels)
+    try:
+        eyes.load_state_dict(artefact.encoder)
+        mouth.load_state_dict(artefact.decoder)
+    except RuntimeError as error:
+        raise WrongUse(
+            f"{pretrained} is a model of another architecture than the settings describe ({first_line(error)}): "
+            "give the encoder and decoder settings that it was trained with."
+        ) from None
+    return eyes, mouth
+
+
 def sources(
     splits: Splits,
     words: Vocabulary,
@@ -161,13 +196,25 @@ def sources(
     workers: int,
     accelerator: Accelerator,
 ) -> tuple[PictureSource, PictureSource]:
-    """Training and validation pictures: as cached features where the encoder is frozen, else as pixels."""
-    if encoder.frozen and options.cache_features:
+    """Training and validation pictures: as cached grids or maps where the encoder is frozen as far, else as pixels.
+
+    Raises:
+        WrongUse: the encoder is to be cached up to what trains, and has no such place.
+    """
+    if options.cache_maps and not (encoder.frozen or encoder.can_be_cut):
+        raise WrongUse(
+            f"the encoder {encoder.options.encoder} cannot be cut before what trains, so cache_maps must be off: or use a ResNet "
+            "with its first groups frozen (unfrozen_groups)."
+        )
+    if options.cache_features and (encoder.frozen or options.cache_maps):
         quiet = options.quiet or not accelerator.is_main_process
         training, validation = (
-            cached_features(records, words, encoder, pictures, device=accelerator.device, workers=workers, quiet=quiet)
-            for records in (splits.train, splits.val)
-        )
+            cached_features(
+                records, words, encoder, pictures, augmentation, views, options.seed,
+                device=accelerator.device, bf16=precision_of(accelerator) == "bf16", workers=workers, quiet=quiet,
+            )
+            for records, views in ((splits.train, options.cache_views), (splits.val, 1))
+        )  # fmt: skip
         return training, validation
     return (
         CaptionedPictures(splits.train, words, pictures, augmentation, options.seed),

@@ -57,11 +57,11 @@ def textbook_outputs(textbook: TextbookDecoder, grid: Tensor, captions: Tensor) 
 
 
 @FEW
-@given(batches())
-def test_values_and_gradients_are_the_textbooks(batch: tuple[int, list[list[int]], int]) -> None:
+@given(batches(), st.sampled_from([0, 3]))
+def test_values_and_gradients_are_the_textbooks(batch: tuple[int, list[list[int]], int], grid_size: int) -> None:
     seed, lengths, cells = batch
-    decoder, captions = build(seed), make_captions(seed, lengths)
-    textbook = TextbookDecoder(5, 7, 4, 6, 11).load_from(decoder)
+    decoder, captions = build(seed, grid_size=grid_size), make_captions(seed, lengths)
+    textbook = TextbookDecoder(5, 7, 4, 6, 11, grid_size).load_from(decoder)
     ours = torch.randn(len(lengths), cells, 6).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
 
@@ -76,7 +76,7 @@ def test_values_and_gradients_are_the_textbooks(batch: tuple[int, list[list[int]
     gradients = copy.deepcopy(decoder)  # with gradients for weights, so that `load_from` translates them
     for parameter, source in zip(gradients.parameters(), decoder.parameters(), strict=True):
         parameter.data = source.grad
-    translated = dict(TextbookDecoder(5, 7, 4, 6, 11).load_from(gradients).named_parameters())
+    translated = dict(TextbookDecoder(5, 7, 4, 6, 11, grid_size).load_from(gradients).named_parameters())
     for name, parameter in textbook.named_parameters():
         torch.testing.assert_close(
             translated[name], parameter.grad, atol=1e-4, rtol=1e-4, msg=lambda text, n=name: f"{n}: {text}"
@@ -110,8 +110,8 @@ def step_by_step(decoder: Decoder, grid: Tensor, captions: Tensor) -> tuple[Tens
 
 
 @FEW
-@given(batches(), st.sampled_from([{}, {"deep_output": True}, {"word_query": True}]))
-def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], options: dict[str, bool]) -> None:
+@given(batches(), st.sampled_from([{}, {"deep_output": True}, {"word_query": True}, {"grid_size": 3}]))
+def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], options: dict[str, Any]) -> None:
     seed, lengths, cells = batch
     decoder, captions = build(seed, **options), make_captions(seed, lengths)
     grids = [torch.randn(len(lengths), cells, 6, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in "ab"]

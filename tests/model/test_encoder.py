@@ -172,6 +172,14 @@ def test_statistics_of_frozen_groups_stand_still() -> None:
         assert moved == ({list(encoder.layer_groups())[-1]} if mode else set())
 
 
+def test_statistics_can_stand_still_where_weights_train() -> None:
+    encoder = Encoder(replace(TINY, unfrozen_groups=9, frozen_statistics=True), 32).train()
+    before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    encoder(pixels(4, 32)).square().mean().backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in encoder.named_buffers())
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
 def test_freezing_in_the_midst_of_training_stops_statistics_too() -> None:
     encoder = Encoder(replace(TINY, unfrozen_groups=9), 32).train()
     encoder.freeze()
@@ -186,6 +194,27 @@ def test_gradients_reach_the_groups_that_train_and_no_others() -> None:
     for group in encoder.layer_groups().values():
         for parameter in group.parameters():
             assert (parameter.grad is not None) == parameter.requires_grad
+
+
+# ------------------------------------------------------------------------------------------------------------ cut in two
+
+
+@pytest.mark.parametrize("trained", [0, 1, 2, 4])
+def test_what_is_frozen_and_the_rest_make_the_whole(trained: int) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderOptions("resnet18", "none", unfrozen_groups=trained), 64).eval()
+    assert list(encoder.frozen_groups()) == ["stem", "layer1", "layer2", "layer3", "layer4"][: 5 - trained]
+    assert encoder.can_be_cut
+    maps = encoder.maps(pixels())
+    side, channels = {0: (2, 512), 1: (4, 256), 2: (8, 128), 4: (16, 64)}[trained]
+    assert maps.shape == (2, side, side, channels)
+    assert torch.equal(encoder.from_maps(maps), encoder(pixels()))
+
+
+def test_what_trains_wholly_or_branches_cannot_be_cut() -> None:
+    with torch.device("meta"):
+        assert not Encoder(EncoderOptions("resnet18", "none", unfrozen_groups=5), 64).can_be_cut
+        assert not Encoder(TINY, 32).can_be_cut  # its last group sees places beside the maps
 
 
 # ------------------------------------------------------------------------------------------------------ a real network

@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 import torch
-from training_kit import run, same_run, small
+from torch import Tensor
+from training_kit import run, same_run, small, weights
 
 from showtell.data.batches import CaptionedPictures, collate
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
-from showtell.errors import Problem
+from showtell.errors import Problem, WrongUse
+from showtell.model.captioner import Captioner
 from showtell.model.encoder import Encoder
 from showtell.model.options import EncoderOptions
-from showtell.pictures import PictureOptions
+from showtell.pictures import AugmentOptions, PictureOptions, open_picture, shape
 from showtell.training import features
 from showtell.training.features import CachedFeatures, cached_features
 from showtell.vocabulary import Vocabulary, VocabularyOptions, build_vocabulary
@@ -55,9 +57,11 @@ def seeing(seed: int, **options: Any) -> Encoder:
 def cached(records: list[Record], words: Vocabulary, encoder: Encoder) -> Callable[..., CachedFeatures]:
     """Calls `cached_features`, with some arguments changed."""
 
-    def call(records: list[Record] = records, encoder: Encoder = encoder, pictures: PictureOptions = SIZE) -> CachedFeatures:
-        device = torch.device("cpu")
-        return cached_features(records, words, encoder, pictures, device=device, batch_size=4, workers=0, quiet=True)
+    def call(
+        records: list[Record] = records, encoder: Encoder = encoder, pictures: PictureOptions = SIZE, **options: Any
+    ) -> CachedFeatures:
+        how: dict[str, Any] = {"device": torch.device("cpu"), "batch_size": 4, "workers": 0, "quiet": True} | options
+        return cached_features(records, words, encoder, pictures, AugmentOptions(), **how)
 
     return call
 
@@ -84,6 +88,75 @@ def test_a_cached_grid_is_the_encoders_in_half_precision(
         assert item.picture is not None and item.picture.dtype == torch.float16
         torch.testing.assert_close(item.picture.float(), grids[place], atol=1e-3, rtol=1e-3)
         assert item.captions == pixels[index].captions
+
+
+def grids(source: CachedFeatures, epochs: int = 20) -> list[list[Tensor]]:
+    """Of each picture, the different grids that so many epochs show."""
+    seen: list[list[Tensor]] = [[] for _ in range(len(source))]
+    for epoch in range(epochs):
+        source.set_epoch(epoch)
+        for index, found in enumerate(seen):
+            grid = source[index].picture
+            assert grid is not None
+            if not any(torch.equal(grid, other) for other in found):
+                found.append(grid)
+    return seen
+
+
+def test_the_second_view_is_the_mirror_image_unless_captions_say_left_or_right(
+    cached: Callable[..., CachedFeatures], records: list[Record], encoder: Encoder
+) -> None:
+    records = [replace(record, captions=("a red star",)) for record in records[:2]] + [
+        replace(record, captions=("a red star", "a ring to its right")) for record in records[2:]
+    ]
+    as_they_are = [torch.from_numpy(shape(open_picture(record.path, SIZE), SIZE)[0]).permute(2, 0, 1) for record in records]
+    with torch.no_grad():
+        upright, mirrored = (encoder.eval()(torch.stack(p)) for p in (as_they_are, [x.flip(2) for x in as_they_are]))
+    seen = grids(cached(records, views=2))
+    assert [len(found) for found in seen] == [2, 2, 1, 1, 1, 1]
+    for index, found in enumerate(seen):
+        for expected in (upright, mirrored)[: len(found)]:
+            assert any(torch.allclose(grid.float(), expected[index], atol=1e-3, rtol=1e-3) for grid in found)
+
+
+def test_more_views_are_random_parts_and_each_view_is_filled_once(
+    cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path]
+) -> None:
+    records = [replace(record, captions=("a red star",)) for record in records]
+    cached(records)
+    assert [len(found) for found in grids(cached(records, views=4), 60)] == [4] * 6
+    assert len(set(fills)) == len(fills) == 4  # the first one was there
+    one, other = cached(records, views=4), cached(records, views=4, seed=1)
+    assert len(fills) == 4
+    assert not all(torch.equal(one[index].picture, other[index].picture) for index in range(6))  # type: ignore[arg-type]
+
+
+def test_a_picture_that_may_not_be_mirrored_any_more_is_encoded_anew(
+    cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path]
+) -> None:
+    plain = [replace(record, captions=("a red star",)) for record in records]
+    cached(plain, views=2)
+    cached([*plain[:-1], replace(plain[-1], captions=("the left star",))], views=2)
+    assert len(fills) == 3
+
+
+def test_an_encoder_that_trains_in_part_is_cached_up_to_that_part(
+    cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path]
+) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderOptions("resnet18", "none", unfrozen_groups=1), 32).eval()
+    source = cached(encoder=encoder)
+    maps = torch.stack([source[index].picture for index in range(6)])  # type: ignore[misc]
+    assert maps.shape == (6, 2, 2, 256) and maps.dtype == torch.float16
+    pixels = torch.stack([torch.from_numpy(shape(open_picture(r.path, SIZE), SIZE)[0]).permute(2, 0, 1) for r in records])
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.from_maps(maps), encoder(pixels), atol=2e-3, rtol=2e-3)
+        next(iter(encoder.layer_groups()["layer4"].parameters())).add_(1)
+        cached(encoder=encoder)
+        assert len(fills) == 1  # what trains has no part in it
+        next(iter(encoder.layer_groups()["layer3"].parameters())).add_(1)
+        cached(encoder=encoder)
+    assert len(fills) == 2
 
 
 def test_it_is_filled_once(cached: Callable[..., CachedFeatures], fills: list[Path], own_cache: Path) -> None:
@@ -113,6 +186,10 @@ def other_picture_settings(records: list[Record], call: Callable[..., CachedFeat
     call(pictures=replace(SIZE, fit="crop"))
 
 
+def another_precision(records: list[Record], call: Callable[..., CachedFeatures]) -> None:
+    assert call(bf16=True)[0].picture is not None
+
+
 def other_records(records: list[Record], call: Callable[..., CachedFeatures]) -> None:
     call(records[::-1])
 
@@ -128,7 +205,16 @@ def a_later_date(records: list[Record], call: Callable[..., CachedFeatures]) -> 
 
 
 @pytest.mark.parametrize(
-    "change", [other_weights, other_normalisation, other_picture_settings, other_records, another_file, a_later_date]
+    "change",
+    [
+        other_weights,
+        other_normalisation,
+        other_picture_settings,
+        another_precision,
+        other_records,
+        another_file,
+        a_later_date,
+    ],
 )
 def test_it_serves_nothing_else(
     cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path], change: Callable[..., None]
@@ -170,6 +256,25 @@ def test_the_run_that_fills_it_and_the_next_are_the_same(tmp_path: Path, scenes:
     first, second = (run(small(tmp_path / name, scenes, **frozen)) for name in "ab")
     assert len(fills) == 2  # training and validation pictures, the first time
     same_run(first, second)
+
+
+def test_a_run_trains_the_last_stage_from_maps_and_its_model_holds_it(tmp_path: Path, scenes: Path, fills: list[Path]) -> None:
+    last_stage = {"encoder": "resnet18", "unfrozen_groups": 1, "cache_maps": True, "cache_views": 2, "epochs": 1}
+    folder = run(small(tmp_path / "maps", scenes, **last_stage))
+    assert len(fills) == 3  # two views to train on, one to validate on
+    start = run(small(tmp_path / "start", scenes, **last_stage, encoder_learning_rate=0.0, max_steps=1))
+    trained, before = weights(folder / "best_model.pt"), weights(start / "last_model.pt")
+    assert trained.keys() == before.keys()
+    moved = {key.split(".")[2] for key in trained if key.startswith("encoder.") and key.endswith("weight")
+             and not torch.equal(trained[key], before[key])}  # fmt: skip
+    assert moved == {"layer4"}
+    caption = Captioner.from_pretrained(folder / "best_model.pt", "cpu").caption(next((scenes / "images" / "test").iterdir()))
+    assert caption.words
+
+
+def test_an_encoder_without_a_place_to_cut_is_refused(tmp_path: Path, scenes: Path) -> None:
+    with pytest.raises(WrongUse, match="tiny cannot be cut"):
+        run(small(tmp_path, scenes, unfrozen_groups=1, cache_maps=True))
 
 
 def test_without_it_pictures_are_encoded_anew(tmp_path: Path, scenes: Path, fills: list[Path]) -> None:

@@ -100,7 +100,8 @@ WAYS: dict[str, dict[str, Any]] = {
         "captions_per_picture": 2,
     },
     "on the cosine": {"schedule": "cosine", "warmup": 1, "grad_clip": 0.0},
-    "with cached features": {"unfrozen_groups": 0, "ema": 0.5},
+    "with cached features": {"unfrozen_groups": 0, "ema": 0.5, "cache_views": 3},
+    "with cached maps": {"encoder": "resnet18", "unfrozen_groups": 1, "cache_maps": True, "ema": 0.5},
     "with a process that opens pictures": {"workers": 1},
 }  # fmt: skip
 
@@ -213,6 +214,29 @@ def test_the_moving_average_is_what_is_validated_and_saved(tmp_path: Path, scene
         first, second, third = (each[name] for each in after)
         torch.testing.assert_close(mine[name], 0.9 * (0.9 * first + 0.1 * second) + 0.1 * third)
         assert not torch.allclose(mine[name], third)
+
+
+# -------------------------------------------------------------------------------------------------- starting from a model
+
+
+def test_a_run_starts_from_a_models_weights(tmp_path: Path, scenes: Path) -> None:
+    first = run(small(tmp_path / "first", scenes, epochs=1))
+    still = {"learning_rate": 1e-12, "encoder_learning_rate": 0.0, "unfrozen_groups": 0, "max_steps": 1}
+    second = run(small(tmp_path / "second", scenes, seed=5, pretrained_path=first / "best_model.pt", **still))
+    for name, tensor in weights(first / "best_model.pt").items():
+        torch.testing.assert_close(weights(second / "last_model.pt")[name], tensor)
+
+
+def test_a_model_of_another_architecture_is_refused(tmp_path: Path, scenes: Path) -> None:
+    first = run(small(tmp_path / "first", scenes, epochs=1, max_steps=1))
+    with pytest.raises(WrongUse, match="another architecture than the settings describe"):
+        run(small(tmp_path / "second", scenes, pretrained_path=first / "last_model.pt", hidden_size=9))
+
+
+def test_a_model_with_other_words_is_refused(tmp_path: Path, scenes: Path) -> None:
+    first = run(small(tmp_path / "first", scenes, epochs=1, max_steps=1))
+    with pytest.raises(WrongUse, match="other words than these captions"):
+        run(small(tmp_path / "second", scenes, pretrained_path=first / "last_model.pt", min_frequency=3))
 
 
 # ---------------------------------------------------------------------------------------------------------- accumulation

@@ -1,0 +1,42 @@
+"""Recipes: every file is understood, and so is every command that is printed in it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from showtell.settings import TrainSettings, fill, plain
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+def commands(recipe: Path) -> list[list[str]]:
+    """The `showtell train` commands in a recipe's comments, without `showtell train`; a backslash goes on with the next line."""
+    comment = "\n".join(line.removeprefix("#") for line in recipe.read_text("utf-8").splitlines() if line.startswith("#"))
+    return [shlex.split(each)[2:] for each in re.findall(r"^ +(showtell train .*)$", comment.replace("\\\n", " "), re.MULTILINE)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipes_commands_are_understood(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert commands(recipe)
+    for flags in commands(recipe):
+        assert f"recipes/{recipe.name}" in flags
+        settings = plain(fill(TrainSettings(), flags, prog="showtell train"))
+        for room, values in yaml.safe_load(recipe.read_text("utf-8")).items():
+            for name in values:
+                assert name in settings[room]
+
+
+def test_a_fine_tuned_model_has_the_decoder_that_it_starts_from() -> None:
+    for frozen in RECIPES:
+        tuned = frozen.with_stem(f"{frozen.stem}_finetune")
+        if tuned.is_file():
+            one, other = (yaml.safe_load(path.read_text("utf-8"))["decoder"] for path in (frozen, tuned))
+            sizes = {"grid_size", "embed_size", "hidden_size", "attention_dim", "deep_output", "word_query"}
+            assert {k: v for k, v in one.items() if k in sizes} == {k: v for k, v in other.items() if k in sizes}
