@@ -76,8 +76,8 @@ class FreeRunning:
         return said
 
     def _captions(self, model: TrainingModel, pictures: torch.Tensor) -> list[str]:
-        """Greedy captions of pixels or features."""
-        grid = model.encoder(pictures) if model.encoder else pictures.float()  # N x cells x channels
+        """Greedy captions of pixels, or of what the cache holds of pictures."""
+        grid = model.grid(pictures)  # N x cells x channels
         begin = torch.full((len(grid), 1), START, device=grid.device)
         results = search(model.decoder.step, model.decoder.start(grid), begin, SEARCH, end=END, forbidden=(PAD, START, UNK))
         return [self.vocabulary.sentence(self.vocabulary.decode(result.best.words)) for result in results]

@@ -53,7 +53,7 @@ class TrainingModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
         """The loss of a batch (mean over words, plus the regularisation), and its tally."""
-        grid = self._grid(batch.pictures)
+        grid = self.grid(batch.pictures)
         # <end> is never fed and <start> is never predicted.
         lengths = (batch.lengths - 1).clamp(min=0)
         unrolled = self.decoder.unroll(grid, batch.captions[:, :, :-1], lengths)
@@ -64,8 +64,8 @@ class TrainingModel(nn.Module):
             loss = loss + self.attention_lambda * doubly_stochastic(unrolled.attention_sum, lengths, self.copies)
         return loss, tally
 
-    def _grid(self, pictures: Tensor) -> Tensor:
-        """From what a batch holds: pixels (uint8), maps or grids."""
+    def grid(self, pictures: Tensor) -> Tensor:
+        """N x cells x channels, from what a batch holds: pixels (uint8), maps or grids."""
         if self.encoder is None:
             return pictures.float()
         return self.encoder(pictures) if pictures.dtype == torch.uint8 else self.encoder.from_maps(pictures)
