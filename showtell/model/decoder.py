@@ -124,6 +124,22 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.output.vocabulary.bias)
         with torch.no_grad():
             self.embedding.weight[PAD].zero_()
+        if self.options.word_query:
+            self._bend_attention()
+
+    @torch.no_grad()
+    def _bend_attention(self) -> None:
+        """Starts keys and query where tanh bends, and with scores that differ.
+
+        Where tanh is nearly straight, a query moves the scores of all cells alike, and softmax takes no notice: attention then
+        does not depend on the query, and takes twice as many pictures to learn that it could.
+        """
+        size = self.options.attention_dim
+        nn.init.normal_(self.attention.to_keys.weight, std=2 * self.attention.to_keys.in_features**-0.5)
+        nn.init.normal_(self.attention.v, std=2 * size**-0.5)
+        word_rms, state_rms = 0.1 * 3**-0.5, 0.3  # of a word vector as it begins, and about that of a hidden state
+        nn.init.normal_(self.from_word.weight[-size:], std=1.5 / word_rms * self.options.embed_size**-0.5)
+        nn.init.normal_(self.from_hidden.weight[:size], std=1.0 / state_rms * self.options.hidden_size**-0.5)
 
     # --- one word at a time: search ---------------------------------------------------------------------------------------
 

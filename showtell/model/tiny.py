@@ -27,30 +27,36 @@ class Residual(nn.Module):
 
 
 class Tiny(nn.Module):
-    """N x 3 x S x S -> N x 96 x S/8 x S/8 (14 x 14 for scenes of 112 pixels).
+    """N x 3 x S x S -> N x 98 x S/8 x S/8 (14 x 14 for scenes of 112 pixels).
 
     A cell sees little beyond its own object, so that what attention reads of an object it must read there: with self-attention
-    over the cells as many objects were named rightly, but attention no longer pointed at what the words named.
+    over the cells as many objects were named rightly, but attention no longer pointed at what the words named. What it reads
+    there includes the place, in two channels of their own: relations are differences of places.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_convolution(3, 16, stride=2), _convolution(16, 32, stride=2), Residual(32))
+        patches = nn.Sequential(nn.Conv2d(3, 32, 4, stride=4, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(patches, Residual(32))
         self.middle = nn.Sequential(_convolution(32, 64, stride=2), Residual(64))
         self.top = nn.Sequential(_convolution(64 + 2, 96), _convolution(96, 96))
 
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.middle(self.stem(pictures))  # N x 64 x rows x columns
-        cells: Tensor = self.top(torch.cat([features, _places(features)], dim=1))
-        return cells
+        places = _places(features)  # N x 2 x rows x columns
+        return torch.cat([self.top(torch.cat([features, places], dim=1)), FAR * places], dim=1)
 
     def layer_groups(self) -> dict[str, nn.Module]:
         """Groups of layers by name, from input to output."""
         return {"stem": self.stem, "middle": self.middle, "top": self.top}
 
 
+FAR = 4.0
+"""How far from the middle the edges lie in the channels of place, so that these weigh as much as other features do."""
+
+
 def _places(features: Tensor) -> Tensor:
-    """Two channels that tell each cell where it lies, -1 to 1 (Liu et al. 2018): relations are about places."""
+    """Two channels that tell each cell where it lies, -1 to 1 (Liu et al. 2018)."""
     n, _, rows, columns = features.shape
     y = torch.linspace(-1, 1, rows, device=features.device, dtype=features.dtype).view(1, 1, rows, 1)
     x = torch.linspace(-1, 1, columns, device=features.device, dtype=features.dtype).view(1, 1, 1, columns)

@@ -9,25 +9,36 @@ from typing import Any
 import torch
 from torch import nn
 
+from showtell.training.muon import Muon
 from showtell.training.options import TrainingOptions
 
 
 def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Adam or AdamW over the weights that train, in groups by part (encoder, decoder) and decay.
+    """The optimiser over the weights that train, in groups by part (encoder, decoder) and kind.
 
-    Matrices decay; biases, norms and word vectors do not. Each group carries its undisturbed rate as `base_rate`.
+    Matrices decay; biases, norms and word vectors do not. With Muon, matrices that lead from features to features are its own,
+    and AdamW moves the rest: word vectors, and the scores of words. Each group carries its undisturbed rate as `base_rate`.
     """
-    groups = []
+    groups: list[dict[str, Any]] = []
     for part, module, rate in (("encoder", encoder, options.encoder_learning_rate), ("decoder", decoder, options.learning_rate)):
-        parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad] if module else []
-        for decays in (True, False):
-            chosen = [p for name, p in parameters if (p.ndim > 1 and "embedding" not in name) == decays]
-            if chosen:
-                decay = options.weight_decay if decays else 0.0
-                groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay, "part": part})
-    kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
-    optimizer: torch.optim.Optimizer = kind(groups, fused=True)  # one pass over the weights, on every device
+        parameters = [(_kind(name, p), p) for name, p in module.named_parameters() if p.requires_grad] if module else []
+        for kind in ("matrix", "words", "plain"):
+            if chosen := [p for its_kind, p in parameters if its_kind == kind]:
+                groups.append({
+                    "params": chosen, "part": part, "lr": rate, "base_rate": rate,
+                    "weight_decay": 0.0 if kind == "plain" else options.weight_decay,
+                    "orthogonal": kind == "matrix" and options.optimizer == "muon",
+                })  # fmt: skip
+    optimizers: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
+    optimizer: torch.optim.Optimizer = optimizers[options.optimizer](groups, fused=True)  # one pass over the weights
     return optimizer
+
+
+def _kind(name: str, parameter: nn.Parameter) -> str:
+    """plain: does not decay; words: the matrix that scores words; matrix: one that leads from features to features."""
+    if parameter.ndim < 2 or "embedding" in name:
+        return "plain"
+    return "words" if "vocabulary" in name else "matrix"
 
 
 @dataclass

@@ -33,8 +33,8 @@ class TrainingOptions:
     """Captions of each picture that an epoch uses, drawn anew every time; 0 uses all."""
     accumulate: int = 1
     """Batches whose gradients are added up before a step."""
-    optimizer: Literal["adam", "adamw"] = "adam"
-    """The optimiser; adamw decays weights by weight_decay apart from the gradient."""
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    """The optimiser; adamw decays weights by weight_decay apart from the gradient; muon does, and suits training from nothing."""
     learning_rate: float = 4e-4
     """Learning rate of the decoder."""
     encoder_learning_rate: float = 1e-4
