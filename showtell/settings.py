@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -29,7 +29,7 @@ from showtell.data.options import DataOptions
 from showtell.errors import WrongUse
 from showtell.evaluation.options import ComparisonOptions, EvaluationOptions
 from showtell.metrics.options import MetricOptions
-from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.search.options import SearchOptions
 from showtell.training.options import TrainingOptions
@@ -41,11 +41,11 @@ Layer = dict[str, dict[str, Any]]
 THIS_CALL_ONLY = ("resume", "overwrite")
 """Settings that say how one call treats what lies there; saved with a run, they would do so again behind the user's back."""
 
-CONFIG_NAMES = {"NUM_EPOCHS": "epochs", "DATA_DIR": "data", "CHECKPOINT_DIR": "output_dir", "VOCAB_PATH": "vocab"}
+CONFIG_NAMES = {
+    "NUM_EPOCHS": "epochs", "DATA_DIR": "data", "VOCAB_PATH": "vocab",
+    "CHECKPOINT_DIR": "output_dir", "PRETRAINED_DIR": "output_dir",
+}  # fmt: skip
 """Attributes of `config.py` that are not simply a setting's name in upper case."""
-
-CONFIG_ONLY = ("PRETRAINED_DIR",)
-"""Attributes of `config.py` that no setting takes yet."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- trees
@@ -57,6 +57,9 @@ class Tree:
 
     config: Path | None = None
     """YAML file of settings, nested by room: the headings below are the rooms. Flags stand above it."""
+
+    deaf_to: ClassVar[tuple[str, ...]] = ("PRETRAINED_DIR",)
+    """Attributes of `config.py` that say nothing to this command."""
 
     def cleared(self) -> Self:
         """The tree on which the next layer (a YAML file, the flags) is laid: without what must not shine through it."""
@@ -127,6 +130,14 @@ class CompareSettings(Tree):
     comparison: ComparisonOptions = ComparisonOptions()
 
 
+@dataclass(frozen=True)
+class ExportSettings(Tree):
+    """Export a trained model as files that others can use: NAME.pt and vocab.pkl, or a folder for the Hugging Face Hub."""
+
+    deaf_to: ClassVar[tuple[str, ...]] = ("CHECKPOINT_DIR",)
+    export: ExportOptions = ExportOptions()
+
+
 def tree_of(title: str, **options: Any) -> Any:
     """The tree of a small command, made of the options of the rooms named; `title` heads its help."""
     kind = make_dataclass("Settings", [(room, type(each), each) for room, each in options.items()], bases=(Tree,), frozen=True)
@@ -134,7 +145,7 @@ def tree_of(title: str, **options: Any) -> Any:
     return kind()
 
 
-TREES: tuple[type[Tree], ...] = (TrainSettings, CaptionSettings, EvaluateSettings, CompareSettings)
+TREES: tuple[type[Tree], ...] = (TrainSettings, CaptionSettings, EvaluateSettings, CompareSettings, ExportSettings)
 AnyTree = TypeVar("AnyTree", bound=Tree)
 
 
@@ -225,8 +236,7 @@ def _from_config(tree: Tree, config: object, problems: list[str]) -> Layer:
     """An attribute in upper case fills the setting of that name in whatever room of the tree has it."""
     homes = _homes(tree)
     elsewhere = {setting for kind in TREES for setting in _homes(kind())}
-    spelt = {setting: attribute for attribute, setting in CONFIG_NAMES.items()}
-    known = [spelt.get(setting, setting.upper()) for setting in sorted(elsewhere)] + list(CONFIG_ONLY)
+    known = [*CONFIG_NAMES, *(setting.upper() for setting in sorted(elsewhere - {*CONFIG_NAMES.values()}))]
     given = []
     for attribute in dir(config):
         if not attribute.isupper() or attribute.startswith("_"):
@@ -234,7 +244,7 @@ def _from_config(tree: Tree, config: object, problems: list[str]) -> Layer:
         setting = CONFIG_NAMES.get(attribute, attribute.lower())
         if attribute not in known:
             problems.append(f"config.py: {attribute} is no setting{_hint(attribute, known, {})}.")
-        elif setting in homes:
+        elif setting in homes and attribute not in tree.deaf_to:
             given.append((f"config.py: {attribute}", homes[setting], setting, getattr(config, attribute)))
     return _layer(tree, given, problems)
 

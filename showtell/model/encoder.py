@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from showtell.errors import WrongUse
+from showtell.errors import WrongUse, first_line
 from showtell.model.backbones import Backbone, build_backbone, check_encoder
 from showtell.model.options import EncoderOptions
-from showtell.model.reading import first_line
 from showtell.model.weights import load_backbone_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

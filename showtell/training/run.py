@@ -18,13 +18,12 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
-from showtell.errors import WrongUse
+from showtell.errors import WrongUse, first_line
 from showtell.model.artefact import load_artefact
 from showtell.model.decoder import Decoder
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
-from showtell.model.reading import first_line
 from showtell.pictures import AugmentOptions, PictureOptions
 from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
