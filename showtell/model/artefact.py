@@ -71,7 +71,7 @@ class Artefact:
             decoder.load_state_dict(self.decoder)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise Problem(f"the weights do not fit the architecture that the file names ({first_line(error)}).") from None
-        encoder.options = self.encoder_options
+        encoder.options, encoder.pictures = self.encoder_options, self.pictures
         return encoder.eval(), decoder.eval()
 
     def check_vocabulary(self, vocabulary: Vocabulary) -> None:
