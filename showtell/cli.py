@@ -63,6 +63,37 @@ def _train(call: Call) -> int:
     return 0
 
 
+def _finetune(call: Call) -> int:
+    from showtell.settings import FinetuneSettings, fill, plain
+
+    settings = fill(FinetuneSettings(), call.arguments, prog=call.prog, config=call.config)  # --help needs no model
+    from showtell.model.hub import load_model
+
+    assert settings.training.pretrained_path is not None
+    artefact = load_model(settings.training.pretrained_path)
+    words = artefact.vocabulary
+    chosen = {"tokenizer": words.tokenizer, "min_frequency": words.min_frequency, "max_words": words.max_words}
+    saved = {"vocabulary": {name: value for name, value in chosen.items() if value is not None}}
+    defaults = FinetuneSettings().over(
+        artefact.encoder_options, artefact.decoder_options, artefact.pictures, artefact.training.get("settings", {}) | saved
+    )
+    settings = fill(defaults, call.arguments, prog=call.prog, config=call.config)
+    from showtell.training.run import finetune
+
+    finetune(
+        data=settings.data,
+        vocabulary=settings.vocabulary,
+        pictures=settings.pictures,
+        augmentation=settings.augment,
+        encoder=settings.encoder,
+        decoder=settings.decoder,
+        options=settings.training,
+        finetuning=settings.finetuning,
+        settings=plain(settings),
+    )
+    return 0
+
+
 def _caption(call: Call) -> int:
     from showtell.settings import CaptionSettings, fill
 
@@ -145,6 +176,7 @@ def _scenes(call: Call) -> int:
 
 COMMANDS = {
     "train": Command("Train a captioner on captioned pictures.", _train),
+    "finetune": Command("Train a model on: other pictures, other words, another language.", _finetune),
     "export": Command("Export a trained model for others: one file, or a folder for the Hugging Face Hub.", _export),
     "caption": Command("Caption pictures, and show where the model looked for every word.", _caption),
     "evaluate": Command("Score a model on captioned pictures, or captions that some program wrote.", _evaluate),

@@ -32,7 +32,7 @@ from showtell.metrics.options import MetricOptions
 from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.search.options import SearchOptions
-from showtell.training.options import TrainingOptions
+from showtell.training.options import FinetuningOptions, TrainingOptions
 from showtell.vocabulary import VocabularyOptions
 
 Layer = dict[str, dict[str, Any]]
@@ -40,6 +40,12 @@ Layer = dict[str, dict[str, Any]]
 
 THIS_CALL_ONLY = ("resume", "overwrite")
 """Settings that say how one call treats what lies there; saved with a run, they would do so again behind the user's back."""
+
+KEPT_FOR_FINETUNING = (
+    "batch_size", "captions_per_picture", "accumulate", "optimizer", "weight_decay", "grad_clip", "label_smoothing",
+    "attention_lambda", "monitor", "scored_pictures",
+)  # fmt: skip
+"""Settings of a model's training that are the defaults of its fine-tuning too; how fast and how long is another matter."""
 
 CONFIG_NAMES = {
     "NUM_EPOCHS": "epochs", "DATA_DIR": "data", "VOCAB_PATH": "vocab",
@@ -94,6 +100,41 @@ class TrainSettings(Tree):
 
 
 @dataclass(frozen=True)
+class FinetuneSettings(TrainSettings):
+    """Train a model on: with other pictures, other words, another language. The model's own settings are the defaults."""
+
+    deaf_to: ClassVar[tuple[str, ...]] = (
+        "PRETRAINED_DIR", "VOCAB_PATH", "LEARNING_RATE", "NUM_EPOCHS", "BATCH_SIZE", "GRAD_CLIP",
+        "EMBED_SIZE", "HIDDEN_SIZE", "ATTENTION_DIM", "ENCODER_DIM", "DROPOUT",
+    )  # fmt: skip
+    encoder: EncoderOptions = EncoderOptions(unfrozen_groups=99, frozen_statistics=True)
+    training: TrainingOptions = TrainingOptions(
+        vocab=None, pretrained_path=Path("pretrained_models/coco_captioning_pretrained.pt"), epochs=10, learning_rate=1e-4,
+        encoder_learning_rate=1e-5,
+    )  # fmt: skip
+    finetuning: FinetuningOptions = FinetuningOptions()
+
+    def over(
+        self, encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions, saved: Mapping[str, Any]
+    ) -> FinetuneSettings:
+        """The tree with a model's settings as defaults: what it is, and how it was trained, but not which of its layers.
+
+        Args:
+            saved: room -> setting -> value, as the model file has them; what does not fit is left out.
+        """
+        encoder = replace(encoder, encoder_dim=None, unfrozen_groups=99, freeze_encoder=False, frozen_statistics=True)
+        tree = replace(self, encoder=encoder, decoder=decoder, pictures=pictures)
+        for room, kept in (("vocabulary", None), ("augment", None), ("training", KEPT_FOR_FINETUNING)):
+            values = saved.get(room)
+            if not isinstance(values, Mapping):
+                continue
+            given = [("", room, name, value) for name, value in values.items() if kept is None or name in kept]
+            options = replace(rooms(tree)[room], **_layer(tree, given, []).get(room, {}))
+            tree = tree if options.problems() else replace(tree, **{room: options})
+        return tree
+
+
+@dataclass(frozen=True)
 class CaptionSettings(Tree):
     """Caption pictures, and show where the model looked for every word."""
 
@@ -134,7 +175,7 @@ class CompareSettings(Tree):
 class ExportSettings(Tree):
     """Export a trained model as files that others can use: NAME.pt and vocab.pkl, or a folder for the Hugging Face Hub."""
 
-    deaf_to: ClassVar[tuple[str, ...]] = ("CHECKPOINT_DIR",)
+    deaf_to: ClassVar[tuple[str, ...]] = ("CHECKPOINT_DIR", "VOCAB_PATH")
     export: ExportOptions = ExportOptions()
 
 
@@ -145,7 +186,14 @@ def tree_of(title: str, **options: Any) -> Any:
     return kind()
 
 
-TREES: tuple[type[Tree], ...] = (TrainSettings, CaptionSettings, EvaluateSettings, CompareSettings, ExportSettings)
+TREES: tuple[type[Tree], ...] = (
+    TrainSettings,
+    FinetuneSettings,
+    CaptionSettings,
+    EvaluateSettings,
+    CompareSettings,
+    ExportSettings,
+)
 AnyTree = TypeVar("AnyTree", bound=Tree)
 
 

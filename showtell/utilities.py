@@ -27,7 +27,7 @@ from showtell.model.captioner import Caption, Captioner, Source
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
-from showtell.model.export import check_own, vocabulary_place
+from showtell.model.export import vocabulary_place
 from showtell.model.hub import find_model, load_model
 from showtell.model.transfer import (
     adapt_vocab_size,
@@ -114,7 +114,7 @@ def load_pretrained_model(
     """
     where, artefact = resolve_device(str(device)), load_model(pretrained_path)
     if vocab_path is not None:
-        check_own(load_vocab(vocab_path), artefact, Path(vocab_path), pretrained_path)
+        artefact.check_own(load_vocab(vocab_path), Path(vocab_path), pretrained_path)
     try:
         encoder, decoder = artefact.build()
     except Problem as problem:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from showtell.settings import CaptionSettings, TrainSettings, fill, plain
+from showtell.settings import CaptionSettings, ExportSettings, FinetuneSettings, TrainSettings, fill, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = [path for path in sorted(ROOT.glob("*.py")) if path.name != "config.py"]
@@ -55,6 +55,20 @@ def test_the_scripts_and_showtell_have_the_same_defaults(config: Any) -> None:
     assert fill(CaptionSettings(), [], prog="inference.py", config=config) == CaptionSettings()
 
 
+def test_fine_tuning_has_its_own_rate_and_length_and_the_rest_of_config(config: Any) -> None:
+    for filled in (
+        fill(FinetuneSettings(), [], prog="showtell finetune"),
+        fill(FinetuneSettings(), [], prog="finetune.py", config=config),
+    ):
+        assert filled == FinetuneSettings()
+        assert (filled.training.learning_rate, filled.training.epochs) == (1e-4, 10)
+    changed = type("Config", (config,), {"DATA_DIR": "mine", "NUM_EPOCHS": 3, "DROPOUT": 0.1, "CHECKPOINT_DIR": "runs"})
+    filled = fill(FinetuneSettings(), [], prog="finetune.py", config=changed)
+    assert (filled.data.data, filled.training.output_dir) == (Path("mine"), Path("runs"))
+    assert (filled.training.epochs, filled.decoder.dropout) == (10, 0.5)
+    assert fill(ExportSettings(), [], prog="export_pretrained.py", config=config) == ExportSettings()
+
+
 def test_config_imports_nothing_heavy() -> None:
     code = "import config, sys; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -73,7 +87,7 @@ def test_data_set_and_model_can_be_imported() -> None:
     assert {"Encoder", "Decoder"} <= model.keys()
 
 
-@pytest.mark.parametrize("name", ["train.py", "inference.py", "export_pretrained.py"])
+@pytest.mark.parametrize("name", ["train.py", "finetune.py", "inference.py", "export_pretrained.py"])
 def test_help_names_the_script(name: str, tmp_path: Path) -> None:
     done = script(name, "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr

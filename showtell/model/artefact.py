@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 import showtell
-from showtell.errors import Problem, first_line
+from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
@@ -85,6 +85,18 @@ class Artefact:
             raise Problem(
                 f"the vocabulary has {len(vocabulary)} words, but the decoder's weights are for {rows}: "
                 "give the vocabulary that this model was trained with."
+            )
+
+    def check_own(self, vocabulary: Vocabulary, path: Path, model: Path | str) -> None:
+        """See that the vocabulary read from `path` is the one of this model, which messages call `model`.
+
+        Raises:
+            WrongUse: it is another; the sentence names both sizes.
+        """
+        if vocabulary.checksum != self.vocabulary.checksum:
+            raise WrongUse(
+                f"the vocabulary {path} does not belong to {model}: it has {len(vocabulary)} words, the model was trained with "
+                f"{len(self.vocabulary)} of its own; name the model's, or none, since the model holds it."
             )
 
     def halved(self) -> Artefact:

@@ -31,8 +31,8 @@ def export(options: ExportOptions) -> Path:
         raise WrongUse("No model to export: name one with --checkpoint.")
     artefact = load_model(options.checkpoint)
     artefact.build()  # what cannot be used is not given away
-    if options.vocab.is_file() or options.vocab != ExportOptions.vocab:
-        check_own(load_vocab(options.vocab), artefact, options.vocab, options.checkpoint)
+    if options.vocab is not None:
+        artefact.check_own(load_vocab(options.vocab), options.vocab, options.checkpoint)
     artefact = replace(artefact, training=_presentable(artefact.training))
     if options.scores:
         artefact = replace(artefact, scores=_read_scores(options.scores))
@@ -41,19 +41,6 @@ def export(options: ExportOptions) -> Path:
     if options.format == "hub":
         return _export_folder(artefact, options)
     return _export_file(artefact, options)
-
-
-def check_own(vocabulary: Vocabulary, artefact: Artefact, path: Path, model: Path | str) -> None:
-    """See that the vocabulary read from `path` is the model's own.
-
-    Raises:
-        WrongUse: it is another; the sentence names both sizes.
-    """
-    if vocabulary.checksum != artefact.vocabulary.checksum:
-        raise WrongUse(
-            f"the vocabulary {path} does not belong to {model}: it has {len(vocabulary)} words, the model was trained with "
-            f"{len(artefact.vocabulary)} of its own; name the model's, or none, since the model holds it."
-        )
 
 
 def _export_file(artefact: Artefact, options: ExportOptions) -> Path:

@@ -94,8 +94,8 @@ class ExportOptions:
 
     checkpoint: Path | None = None
     """Model file, checkpoint or model folder to export; by default the best model that was trained here."""
-    vocab: Path = Path("vocab.pkl")
-    """Vocabulary file that must be the model's own; where it is not there, the one in the checkpoint is all that is needed."""
+    vocab: Path | None = None
+    """Vocabulary file, which must be the model's own; it may be left out, since the checkpoint holds its vocabulary."""
     output_dir: Path = Path("pretrained_models")
     """Folder for NAME.pt and vocab.pkl, or for the folder NAME."""
     model_name: str = "coco_captioning_pretrained"

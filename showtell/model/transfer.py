@@ -61,21 +61,35 @@ def parts(encoder: Encoder, decoder: nn.Module) -> Iterator[tuple[str, nn.Module
             yield f"decoder.{name}", layer
 
 
+def trained_rates(encoder: Encoder, decoder: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, list[float]]:
+    """The learning rates that the parts have in the optimiser now; parts of which no weight trains are left out."""
+    rates = _rates(optimizer)
+    found = {}
+    for name, part in parts(encoder, decoder):
+        if of_part := sorted({rates[id(w)] for w in get_trainable_params(part) if id(w) in rates}):
+            found[name] = of_part
+    return found
+
+
+def _rates(optimizer: torch.optim.Optimizer) -> dict[int, float]:
+    return {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
+
+
 def model_info(encoder: Encoder, decoder: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> str:
     """A table of the parts, their weights, how many of those train, and, read from the optimiser, at which rates now.
 
     A weight that would train but is in no group of the optimiser counts as standing still.
     """
-    groups = optimizer.param_groups if optimizer else []
-    rates = {id(weight): group["lr"] for group in groups for weight in group["params"]}
+    rates = _rates(optimizer) if optimizer else {}
+    at = trained_rates(encoder, decoder, optimizer) if optimizer else {}
     lines = [("part", "weights", "trainable", "rate" if optimizer else "")]
     total = trained = 0
     for name, part in parts(encoder, decoder):
-        moving = [weight for weight in part.parameters() if weight.requires_grad and (optimizer is None or id(weight) in rates)]
-        weights, trainable = count_parameters(part), sum(weight.numel() for weight in moving)
+        weights = count_parameters(part)
+        trainable = sum(w.numel() for w in get_trainable_params(part) if optimizer is None or id(w) in rates)
         total, trained = total + weights, trained + trainable
-        found = ", ".join(f"{rate:.3g}" for rate in sorted({rates[id(weight)] for weight in moving if optimizer}))
-        lines.append((name, f"{weights:,}", f"{trainable:,}", found or ("-" if optimizer else "")))
+        shown = ", ".join(f"{rate:.3g}" for rate in at.get(name, ()))
+        lines.append((name, f"{weights:,}", f"{trainable:,}", shown or ("-" if optimizer else "")))
     lines.append(("all", f"{total:,}", f"{trained:,}", ""))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

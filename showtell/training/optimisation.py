@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from showtell.model.encoder import Encoder
 from showtell.training.options import TrainingOptions
 
 
@@ -18,7 +20,7 @@ def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: Trai
     Matrices decay; biases, norms and word vectors do not. Each group carries its undisturbed rate as `base_rate`.
     """
     groups = []
-    for part, module, rate in (("encoder", encoder, options.encoder_learning_rate), ("decoder", decoder, options.learning_rate)):
+    for part, module, rate in _parts(encoder, decoder, options):
         parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad] if module else []
         for decays in (True, False):
             chosen = [p for name, p in parameters if (p.ndim > 1 and "embedding" not in name) == decays]
@@ -28,6 +30,18 @@ def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: Trai
     kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
     optimizer: torch.optim.Optimizer = kind(groups, fused=True)  # one pass over the weights, on every device
     return optimizer
+
+
+def _parts(
+    encoder: nn.Module | None, decoder: nn.Module, options: TrainingOptions
+) -> Iterator[tuple[str, nn.Module | None, float]]:
+    """Part, weights and rate; with layer-wise decay (Howard and Ruder 2018), one for each layer group of the encoder."""
+    if isinstance(encoder, Encoder) and options.layer_decay != 1:
+        for distance, group in enumerate(reversed(encoder.layer_groups().values())):
+            yield "encoder", group, options.encoder_learning_rate * options.layer_decay**distance
+    else:
+        yield "encoder", encoder, options.encoder_learning_rate
+    yield "decoder", decoder, options.learning_rate
 
 
 @dataclass

@@ -135,7 +135,9 @@ def test_another_models_vocabulary_stays(options: ExportOptions, tmp_path: Path,
 
 
 def test_a_vocabulary_that_is_not_the_models_is_refused_with_both_sizes(options: ExportOptions, captioner: Captioner) -> None:
-    save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), "vocab.pkl")  # where the default looks
+    save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), "vocab.pkl")
+    export(options)  # whatever lies about is not read unless it is named
+    options = replace(options, vocab=Path("vocab.pkl"))
     with pytest.raises(WrongUse, match=r"vocab\.pkl does not belong to .*last_model\.pt: it has 11 words, .* 14 of its own"):
         export(options)
     save_vocab(captioner.vocabulary, "vocab.pkl")
