@@ -1,7 +1,8 @@
-"""The defaults of train.py and inference.py, to be edited here.
+"""The defaults of train.py, finetune.py, export_pretrained.py and inference.py, to be edited here.
 
 A YAML file (--config FILE) and flags (--batch_size 16) stand above what is set here. Any other setting that
 `python train.py --help` explains can be added in upper case as well, for instance ENCODER = "resnet34" or MIN_FREQUENCY = 3.
+finetune.py takes where things lie and the machine from here; the rest is the model's own, or its flags.
 The command `showtell` does not read this file; it has the same defaults.
 """
 

@@ -63,19 +63,69 @@ def _train(call: Call) -> int:
     return 0
 
 
+def _finetune(call: Call) -> int:
+    from showtell.settings import FinetuneSettings, fill, plain
+
+    settings = fill(FinetuneSettings(), call.arguments, prog=call.prog, config=call.config)  # --help needs no model
+    from showtell.model.hub import load_model
+
+    assert settings.training.pretrained_path is not None
+    artefact = load_model(settings.training.pretrained_path)
+    words = artefact.vocabulary
+    chosen = {"tokenizer": words.tokenizer, "min_frequency": words.min_frequency, "max_words": words.max_words}
+    saved = {"vocabulary": {name: value for name, value in chosen.items() if value is not None}}
+    defaults = FinetuneSettings().over(
+        artefact.encoder_options, artefact.decoder_options, artefact.pictures, artefact.training.get("settings", {}) | saved
+    )
+    settings = fill(defaults, call.arguments, prog=call.prog, config=call.config)
+    from showtell.training.run import finetune
+
+    finetune(
+        data=settings.data,
+        vocabulary=settings.vocabulary,
+        pictures=settings.pictures,
+        augmentation=settings.augment,
+        encoder=settings.encoder,
+        decoder=settings.decoder,
+        options=settings.training,
+        finetuning=settings.finetuning,
+        settings=plain(settings),
+    )
+    return 0
+
+
 def _caption(call: Call) -> int:
-    from showtell.settings import CaptionSettings, TrainSettings, fill
+    from showtell.settings import CaptionSettings, fill
 
     settings = fill(CaptionSettings(), call.arguments, prog=call.prog, config=call.config)
     options = settings.captioning
     if options.model is None:
-        trained = Path(getattr(call.config, "CHECKPOINT_DIR", TrainSettings().training.output_dir)) / "best_model.pt"
-        if not trained.is_file():
-            raise WrongUse(f"No model: {trained} is not there; train one (showtell train), or name one with --model.")
-        options = replace(options, model=trained)
+        options = replace(options, model=_trained_here(call, "--model"))
     from showtell.captioning.run import caption_pictures
 
     return caption_pictures(options, settings.search)
+
+
+def _trained_here(call: Call, flag: str) -> Path:
+    """The best model of the training that `config.py` describes; `flag` names another."""
+    from showtell.training.options import TrainingOptions
+
+    trained = Path(getattr(call.config, "CHECKPOINT_DIR", TrainingOptions.output_dir)) / "best_model.pt"
+    if not trained.is_file():
+        raise WrongUse(f"No model: {trained} is not there; train one (showtell train), or name one with {flag}.")
+    return trained
+
+
+def _export(call: Call) -> int:
+    from showtell.settings import ExportSettings, fill
+
+    options = fill(ExportSettings(), call.arguments, prog=call.prog, config=call.config).export
+    if options.checkpoint is None:
+        options = replace(options, checkpoint=_trained_here(call, "--checkpoint"))
+    from showtell.model.export import export
+
+    export(options)
+    return 0
 
 
 def _evaluate(call: Call) -> int:
@@ -126,6 +176,8 @@ def _scenes(call: Call) -> int:
 
 COMMANDS = {
     "train": Command("Train a captioner on captioned pictures.", _train),
+    "finetune": Command("Train a model on: other pictures, other words, another language.", _finetune),
+    "export": Command("Export a trained model for others: one file, or a folder for the Hugging Face Hub.", _export),
     "caption": Command("Caption pictures, and show where the model looked for every word.", _caption),
     "evaluate": Command("Score a model on captioned pictures, or captions that some program wrote.", _evaluate),
     "compare": Command("Compare two systems that were evaluated on the same pictures.", _compare),

@@ -22,3 +22,9 @@ class WrongUse(Problem):
 def missing_extra(what: str, extra: str) -> Problem:
     """The sentence for something that an optional dependency brings: `what` ("Training") needs the extra `extra`."""
     return Problem(f'{what} needs packages that are not installed: pip install ".[{extra}]" in showtell\'s folder.')
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough to stand inside a sentence."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -29,10 +29,10 @@ from showtell.data.options import DataOptions
 from showtell.errors import WrongUse
 from showtell.evaluation.options import ComparisonOptions, EvaluationOptions
 from showtell.metrics.options import MetricOptions
-from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.search.options import SearchOptions
-from showtell.training.options import TrainingOptions
+from showtell.training.options import FinetuningOptions, TrainingOptions
 from showtell.vocabulary import VocabularyOptions
 
 Layer = dict[str, dict[str, Any]]
@@ -41,11 +41,17 @@ Layer = dict[str, dict[str, Any]]
 THIS_CALL_ONLY = ("resume", "overwrite")
 """Settings that say how one call treats what lies there; saved with a run, they would do so again behind the user's back."""
 
-CONFIG_NAMES = {"NUM_EPOCHS": "epochs", "DATA_DIR": "data", "CHECKPOINT_DIR": "output_dir", "VOCAB_PATH": "vocab"}
-"""Attributes of `config.py` that are not simply a setting's name in upper case."""
+KEPT_FOR_FINETUNING = (
+    "batch_size", "captions_per_picture", "accumulate", "optimizer", "weight_decay", "grad_clip", "label_smoothing",
+    "attention_lambda", "monitor", "scored_pictures",
+)  # fmt: skip
+"""Settings of a model's training that are the defaults of its fine-tuning too; how fast and how long is another matter."""
 
-CONFIG_ONLY = ("PRETRAINED_DIR",)
-"""Attributes of `config.py` that no setting takes yet."""
+CONFIG_NAMES = {
+    "NUM_EPOCHS": "epochs", "DATA_DIR": "data", "VOCAB_PATH": "vocab",
+    "CHECKPOINT_DIR": "output_dir", "PRETRAINED_DIR": "output_dir",
+}  # fmt: skip
+"""Attributes of `config.py` that are not simply a setting's name in upper case."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- trees
@@ -57,6 +63,9 @@ class Tree:
 
     config: Path | None = None
     """YAML file of settings, nested by room: the headings below are the rooms. Flags stand above it."""
+
+    deaf_to: ClassVar[tuple[str, ...]] = ("PRETRAINED_DIR",)
+    """Attributes of `config.py` that say nothing to this command."""
 
     def cleared(self) -> Self:
         """The tree on which the next layer (a YAML file, the flags) is laid: without what must not shine through it."""
@@ -88,6 +97,41 @@ class TrainSettings(Tree):
         if self.encoder.encoder_dim is None and same:
             return replace(self, encoder=replace(self.encoder, encoder_dim=below.encoder.encoder_dim))
         return self
+
+
+@dataclass(frozen=True)
+class FinetuneSettings(TrainSettings):
+    """Train a model on: with other pictures, other words, another language. The model's own settings are the defaults."""
+
+    deaf_to: ClassVar[tuple[str, ...]] = (
+        "PRETRAINED_DIR", "VOCAB_PATH", "LEARNING_RATE", "NUM_EPOCHS", "BATCH_SIZE", "GRAD_CLIP",
+        "EMBED_SIZE", "HIDDEN_SIZE", "ATTENTION_DIM", "ENCODER_DIM", "DROPOUT",
+    )  # fmt: skip
+    encoder: EncoderOptions = EncoderOptions(unfrozen_groups=99, frozen_statistics=True)
+    training: TrainingOptions = TrainingOptions(
+        vocab=None, pretrained_path=Path("pretrained_models/coco_captioning_pretrained.pt"), epochs=10, learning_rate=1e-4,
+        encoder_learning_rate=1e-5,
+    )  # fmt: skip
+    finetuning: FinetuningOptions = FinetuningOptions()
+
+    def over(
+        self, encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions, saved: Mapping[str, Any]
+    ) -> FinetuneSettings:
+        """The tree with a model's settings as defaults: what it is, and how it was trained, but not which of its layers.
+
+        Args:
+            saved: room -> setting -> value, as the model file has them; what does not fit is left out.
+        """
+        encoder = replace(encoder, encoder_dim=None, unfrozen_groups=99, freeze_encoder=False, frozen_statistics=True)
+        tree = replace(self, encoder=encoder, decoder=decoder, pictures=pictures)
+        for room, kept in (("vocabulary", None), ("augment", None), ("training", KEPT_FOR_FINETUNING)):
+            values = saved.get(room)
+            if not isinstance(values, Mapping):
+                continue
+            given = [("", room, name, value) for name, value in values.items() if kept is None or name in kept]
+            options = replace(rooms(tree)[room], **_layer(tree, given, []).get(room, {}))
+            tree = tree if options.problems() else replace(tree, **{room: options})
+        return tree
 
 
 @dataclass(frozen=True)
@@ -127,6 +171,14 @@ class CompareSettings(Tree):
     comparison: ComparisonOptions = ComparisonOptions()
 
 
+@dataclass(frozen=True)
+class ExportSettings(Tree):
+    """Export a trained model as files that others can use: NAME.pt and vocab.pkl, or a folder for the Hugging Face Hub."""
+
+    deaf_to: ClassVar[tuple[str, ...]] = ("CHECKPOINT_DIR", "VOCAB_PATH")
+    export: ExportOptions = ExportOptions()
+
+
 def tree_of(title: str, **options: Any) -> Any:
     """The tree of a small command, made of the options of the rooms named; `title` heads its help."""
     kind = make_dataclass("Settings", [(room, type(each), each) for room, each in options.items()], bases=(Tree,), frozen=True)
@@ -134,7 +186,14 @@ def tree_of(title: str, **options: Any) -> Any:
     return kind()
 
 
-TREES: tuple[type[Tree], ...] = (TrainSettings, CaptionSettings, EvaluateSettings, CompareSettings)
+TREES: tuple[type[Tree], ...] = (
+    TrainSettings,
+    FinetuneSettings,
+    CaptionSettings,
+    EvaluateSettings,
+    CompareSettings,
+    ExportSettings,
+)
 AnyTree = TypeVar("AnyTree", bound=Tree)
 
 
@@ -225,8 +284,7 @@ def _from_config(tree: Tree, config: object, problems: list[str]) -> Layer:
     """An attribute in upper case fills the setting of that name in whatever room of the tree has it."""
     homes = _homes(tree)
     elsewhere = {setting for kind in TREES for setting in _homes(kind())}
-    spelt = {setting: attribute for attribute, setting in CONFIG_NAMES.items()}
-    known = [spelt.get(setting, setting.upper()) for setting in sorted(elsewhere)] + list(CONFIG_ONLY)
+    known = [*CONFIG_NAMES, *(setting.upper() for setting in sorted(elsewhere - {*CONFIG_NAMES.values()}))]
     given = []
     for attribute in dir(config):
         if not attribute.isupper() or attribute.startswith("_"):
@@ -234,7 +292,7 @@ def _from_config(tree: Tree, config: object, problems: list[str]) -> Layer:
         setting = CONFIG_NAMES.get(attribute, attribute.lower())
         if attribute not in known:
             problems.append(f"config.py: {attribute} is no setting{_hint(attribute, known, {})}.")
-        elif setting in homes:
+        elif setting in homes and attribute not in tree.deaf_to:
             given.append((f"config.py: {attribute}", homes[setting], setting, getattr(config, attribute)))
     return _layer(tree, given, problems)
 

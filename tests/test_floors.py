@@ -20,7 +20,7 @@ FLOORS = {
     "model": 2, "data": 2,
     "captioning": 3,
     "training": 4, "evaluation": 4, "serve": 4,
-    "settings": 5, "cli": 6,
+    "settings": 5, "utilities": 5, "cli": 6,
 }  # fmt: skip
 
 NOT_OURS_TO_IMPORT = {"config", "utils", "dataset", "model", "train", "finetune", "inference", "tests", "benchmarks", "recipes"}

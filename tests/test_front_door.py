@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 import types
@@ -10,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from showtell.settings import CaptionSettings, TrainSettings, fill, plain
+from showtell.settings import CaptionSettings, ExportSettings, FinetuneSettings, TrainSettings, fill, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = [path for path in sorted(ROOT.glob("*.py")) if path.name != "config.py"]
@@ -51,6 +55,20 @@ def test_the_scripts_and_showtell_have_the_same_defaults(config: Any) -> None:
     assert fill(CaptionSettings(), [], prog="inference.py", config=config) == CaptionSettings()
 
 
+def test_fine_tuning_has_its_own_rate_and_length_and_the_rest_of_config(config: Any) -> None:
+    for filled in (
+        fill(FinetuneSettings(), [], prog="showtell finetune"),
+        fill(FinetuneSettings(), [], prog="finetune.py", config=config),
+    ):
+        assert filled == FinetuneSettings()
+        assert (filled.training.learning_rate, filled.training.epochs) == (1e-4, 10)
+    changed = type("Config", (config,), {"DATA_DIR": "mine", "NUM_EPOCHS": 3, "DROPOUT": 0.1, "CHECKPOINT_DIR": "runs"})
+    filled = fill(FinetuneSettings(), [], prog="finetune.py", config=changed)
+    assert (filled.data.data, filled.training.output_dir) == (Path("mine"), Path("runs"))
+    assert (filled.training.epochs, filled.decoder.dropout) == (10, 0.5)
+    assert fill(ExportSettings(), [], prog="export_pretrained.py", config=config) == ExportSettings()
+
+
 def test_config_imports_nothing_heavy() -> None:
     code = "import config, sys; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -69,7 +87,7 @@ def test_data_set_and_model_can_be_imported() -> None:
     assert {"Encoder", "Decoder"} <= model.keys()
 
 
-@pytest.mark.parametrize("name", ["train.py", "inference.py"])
+@pytest.mark.parametrize("name", ["train.py", "finetune.py", "inference.py", "export_pretrained.py"])
 def test_help_names_the_script(name: str, tmp_path: Path) -> None:
     done = script(name, "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -90,6 +108,29 @@ def test_inference_without_a_model_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert "best_model.pt" in done.stderr and "--model" in done.stderr
+
+
+def test_a_model_is_exported_and_captions(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(ROOT / "tests" / "model" / "formats" / "v1_half.pt", tmp_path / "checkpoints" / "best_model.pt")
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "photo.png")
+    done = script("export_pretrained.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"coco_captioning_pretrained\.pt  [\d,]+ bytes  sha256 \w{64}\n.*vocab\.pkl  [\d,]+ bytes", done.stdout)
+    assert {path.name for path in (tmp_path / "pretrained_models").iterdir()} == {"coco_captioning_pretrained.pt", "vocab.pkl"}
+    named = ["--vocab", "pretrained_models/vocab.pkl", "--output_dir", "given", "--model_name", "mine", "--format", "hub"]
+    done = script("export_pretrained.py", "--checkpoint", "checkpoints/best_model.pt", *named, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = [
+        script("inference.py", "photo.png", "--model", model, "--output", f"{number}.jsonl", folder=tmp_path)
+        for number, model in enumerate(["checkpoints/best_model.pt", "given/mine"])
+    ]
+    assert [done.returncode for done in said] == [0, 0], said[1].stderr
+    one, other = (json.loads((tmp_path / f"{number}.jsonl").read_text()) for number in (0, 1))
+    assert one.pop("model") == "best_model.pt" and other.pop("model") == "mine"
+    assert one == other
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import showtell
 from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
+from showtell.model.hub import find_model
 from showtell.search import SearchOptions
 
 Provenance = dict[str, Any]
@@ -21,7 +22,7 @@ def provenance(model: Path, search: SearchOptions, annotations: Path | None) -> 
     """What captions are made with now."""
     return {
         "showtell": showtell.__version__,
-        "model": {"name": model.name, "sha256": _sha256(model)},
+        "model": {"name": model.name, "sha256": _sha256(find_model(model))},
         "search": json.loads(json.dumps(asdict(search))),
         "annotations": annotations and {"name": annotations.name, "sha256": _sha256(annotations)},
     }
@@ -81,7 +82,11 @@ def _differences(then: Provenance, now: Provenance) -> list[str]:
 
 
 def _sha256(path: Path) -> str:
+    """Of a file; of a model folder, of what `sha256sum` would print of the files in it."""
     try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            return hashlib.sha256("".join(f"{_sha256(file)}  {file.name}\n" for file in files).encode()).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

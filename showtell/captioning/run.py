@@ -20,6 +20,7 @@ from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
 from showtell.errors import Problem, WrongUse
+from showtell.model.hub import find_model
 from showtell.search import SearchOptions
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ def _model(options: CaptioningOptions) -> Path:
         raise WrongUse("No model: name one with --model.")
     if not options.image:
         raise WrongUse('No picture: name some, or folders, patterns such as "holiday/*.jpg", or - for names on standard input.')
-    if not options.model.exists():
-        raise Problem(f"There is no model at {options.model}: train one (showtell train), or name another with --model.")
+    find_model(options.model)
     return options.model
 
 

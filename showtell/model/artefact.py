@@ -1,11 +1,16 @@
 """Model files: everything a captioner needs in one NAME.pt, opened without running anything that is in it.
 
 The file is what `torch.save` writes from tensors and plain data. Format version 1 is a dictionary with the keys of `Artefact`,
-and "format": "showtell", "format_version": 1. A checkpoint is the same with one more key, "checkpoint".
+and "format": "showtell", "format_version": 1. A checkpoint is the same with one more key, "checkpoint". Options that a file does
+not name are younger than it and have their defaults; weights in half precision become float32 when the model is built.
+
+A file from a stranger must not cost more memory than it has bytes: what it says of sizes is held against what it holds before
+anything is allocated for it.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,16 +20,18 @@ import torch
 from torch import Tensor
 
 import showtell
-from showtell.errors import Problem
+from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
-from showtell.model.reading import first_line, read_pt
+from showtell.model.reading import read_pt
 from showtell.pictures import PictureOptions
-from showtell.vocabulary import Vocabulary
+from showtell.vocabulary import Vocabulary, load_vocab
 
 FORMAT_VERSION = 1
+SLACK = 1 << 20
+"""Bytes that a file may unpack to beyond its own size: what `torch.save` packs is not compressed."""
 Options = TypeVar("Options", EncoderOptions, DecoderOptions, PictureOptions)
 
 
@@ -54,37 +61,65 @@ class Artefact:
         Raises:
             Problem: the weights do not fit the architecture or the vocabulary.
         """
-        rows = len(self.decoder.get("embedding.weight", ()))
-        if rows != len(self.vocabulary):
-            raise Problem(
-                f"the vocabulary has {len(self.vocabulary)} words, but the decoder's weights are for {rows}: "
-                "give the vocabulary that this model was trained with."
-            )
+        self.check_vocabulary(self.vocabulary)
         try:
             encoder = Encoder(replace(self.encoder_options, encoder_weights="none"), self.pictures.picture_size)
+            with torch.device("meta"):  # costs no memory, whatever sizes the options name
+                Decoder(self.decoder_options, len(self.vocabulary), encoder.channels).load_state_dict(self.decoder, assign=True)
             decoder = Decoder(self.decoder_options, len(self.vocabulary), encoder.channels)
             encoder.load_state_dict(self.encoder)
             decoder.load_state_dict(self.decoder)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise Problem(f"the weights do not fit the architecture that the file names ({first_line(error)}).") from None
-        encoder.options = self.encoder_options
+        encoder.options, encoder.pictures = self.encoder_options, self.pictures
         return encoder.eval(), decoder.eval()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Tensors and plain data only."""
+    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """See that a vocabulary has as many words as the decoder's weights are for.
+
+        Raises:
+            Problem: it has not; the sentence names both sizes.
+        """
+        rows = len(self.decoder.get("embedding.weight", ()))
+        if rows != len(vocabulary):
+            raise Problem(
+                f"the vocabulary has {len(vocabulary)} words, but the decoder's weights are for {rows}: "
+                "give the vocabulary that this model was trained with."
+            )
+
+    def check_own(self, vocabulary: Vocabulary, path: Path, model: Path | str) -> None:
+        """See that the vocabulary read from `path` is the one of this model, which messages call `model`.
+
+        Raises:
+            WrongUse: it is another; the sentence names both sizes.
+        """
+        if vocabulary.checksum != self.vocabulary.checksum:
+            raise WrongUse(
+                f"the vocabulary {path} does not belong to {model}: it has {len(vocabulary)} words, the model was trained with "
+                f"{len(self.vocabulary)} of its own; name the model's, or none, since the model holds it."
+            )
+
+    def halved(self) -> Artefact:
+        """The same with its matrices and convolutions in float16; biases, norms and what float16 cannot hold stay float32."""
+        return replace(self, encoder=_halved(self.encoder), decoder=_halved(self.decoder))
+
+    def about(self) -> dict[str, Any]:
+        """Everything but vocabulary and weights, as plain data."""
         return {
             "format": "showtell",
             "format_version": FORMAT_VERSION,
             "showtell_version": showtell.__version__,
             "architecture": {"encoder": asdict(self.encoder_options), "decoder": asdict(self.decoder_options)},
             "pictures": asdict(self.pictures),
-            "vocabulary": self.vocabulary.to_dict(),
             "vocabulary_checksum": self.vocabulary.checksum,
             "training": self.training,
             "scores": self.scores,
-            "encoder": dict(self.encoder),
-            "decoder": dict(self.decoder),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and plain data only."""
+        weights = {"encoder": dict(self.encoder), "decoder": dict(self.decoder)}
+        return self.about() | {"vocabulary": self.vocabulary.to_dict()} | weights
 
 
 def save_artefact(artefact: Artefact, path: Path, checkpoint: dict[str, Any] | None = None) -> None:
@@ -107,11 +142,13 @@ def load_artefact(path: Path) -> Artefact:
     Raises:
         Problem: there is no such file, it is truncated, no model, carries code, or comes from a newer showtell.
     """
-    return _artefact(read_model_file(path), path)
+    return artefact_of(read_model_file(path), path)
 
 
 def read_model_file(path: Path) -> dict[str, Any]:
     """The dictionary in a model file, checked to be one of ours and of a version that this code knows.
+
+    A file without a vocabulary (showtell writes none) gets that of `vocab.pkl` beside it.
 
     Raises:
         Problem: as for `load_artefact`.
@@ -119,9 +156,37 @@ def read_model_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise Problem(f"there is no model at {path}: train one (showtell train), or name another with --model.")
     try:
+        _check_archive(path)
         content = read_pt(path)
     except ValueError as error:
         raise Problem(f"{path} cannot be read as a model: {error}; get it from its maker again.") from None
+    check_format(content, path)
+    if "vocabulary" not in content and (beside := path.with_name("vocab.pkl")).is_file():
+        content["vocabulary"] = load_vocab(beside).to_dict()
+    return dict(content)
+
+
+def _check_archive(path: Path) -> None:
+    """See that a file is an archive such as `torch.save` writes, and that it does not unpack to more than it is.
+
+    Raises:
+        ValueError: it is not; the message is a clause that says why.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RecursionError):
+        raise ValueError("it is cut off, of another kind, or carries code, which showtell never runs") from None
+    if unpacked > path.stat().st_size + SLACK:
+        raise ValueError(f"it would unpack to {unpacked / 2**20:,.0f} MiB, more than it holds")
+
+
+def check_format(content: Any, path: Path) -> None:
+    """See that plain data are a model's, of a format version that this code knows.
+
+    Raises:
+        Problem: they are not, or a newer showtell wrote them.
+    """
     if not isinstance(content, dict) or content.get("format") != "showtell":
         raise Problem(f"{path} is not a showtell model: give a file that showtell wrote.")
     version = content.get("format_version")
@@ -129,10 +194,14 @@ def read_model_file(path: Path) -> dict[str, Any]:
         raise Problem(
             f"{path} has format version {version}, this showtell knows up to {FORMAT_VERSION}: install a newer showtell."
         )
-    return content
 
 
-def _artefact(content: dict[str, Any], path: Path) -> Artefact:
+def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
+    """The inverse of `to_dict`; `path` is what messages call it.
+
+    Raises:
+        Problem: something is missing or of the wrong kind, or the vocabulary is not the one it was saved with.
+    """
     try:
         architecture = content["architecture"]
         artefact = Artefact(
@@ -163,4 +232,17 @@ def _options(kind: Callable[..., Options], values: dict[str, Any]) -> Options:
 def _tensors(values: Any) -> dict[str, Tensor]:
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise TypeError("its weights are not tensors")
+    for name, tensor in values.items():  # a few bytes can claim to be terabytes: one number, repeated
+        plain = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+        if not plain or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise TypeError(f"{name} is no plain tensor, or larger than what the file holds of it")
     return values
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: _half(tensor) if tensor.is_floating_point() and tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+
+
+def _half(tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    return half if half.isfinite().all() else tensor

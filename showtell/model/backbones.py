@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 
@@ -123,6 +124,8 @@ def check_encoder(name: str) -> None:
     if name.startswith("timm:"):
         if find_spec("timm") is None:
             raise missing_extra(f"The encoder {name}", "timm")
+        if not re.fullmatch(r"timm:[\w.]+", name):  # timm would take hf-hub:..., and fetch what a model file names
+            raise WrongUse(f"{name} is not the name of a network of timm's: see timm.list_models().")
     elif name not in (*RESNETS, "tiny"):
         raise WrongUse(f"there is no encoder {name}: choose {', '.join(RESNETS)}, tiny, or timm:NAME.")
 

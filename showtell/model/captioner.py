@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from math import exp
 from pathlib import Path
-from typing import IO, overload
+from typing import IO, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,12 @@ import torch
 from PIL import Image
 
 from showtell.errors import Problem
-from showtell.model.artefact import load_artefact
+from showtell.model.artefact import Artefact
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
+from showtell.model.folder import save_folder
+from showtell.model.hub import load_model, push_folder
 from showtell.pictures import PictureOptions, open_picture, shape
 from showtell.search import Hypothesis, Result, SearchOptions, search
 from showtell.vocabulary import END, PAD, START, Vocabulary
@@ -60,6 +63,9 @@ class Captioner:
         vocabulary: the decoder's words.
         pictures: how a picture becomes the pixels that the encoder was trained on.
         name: what messages and records call this model.
+
+    Attributes:
+        training, scores: what the model file says of its training, and of its scores by their signatures.
     """
 
     def __init__(
@@ -67,21 +73,45 @@ class Captioner:
     ) -> None:
         self.encoder, self.decoder = encoder.eval(), decoder.eval()
         self.vocabulary, self.pictures, self.name = vocabulary, pictures, name
+        self.training: dict[str, Any] = {}
+        self.scores: dict[str, Any] = {}
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str = "auto") -> Captioner:
-        """Loads a model file or a checkpoint; nothing in it is executed.
+        """Loads a model: a file, a checkpoint, a folder, or `owner/name` of the Hugging Face Hub; nothing in it is executed.
 
         Raises:
-            Problem: there is no such file, or it is no model.
+            Problem: there is no such model, it is damaged, or a newer showtell wrote it.
             WrongUse: the device is not on this machine.
         """
-        where, artefact = resolve_device(device), load_artefact(Path(path))
+        where, artefact = resolve_device(device), load_model(path)
         try:
             encoder, decoder = artefact.build()
         except Problem as problem:
             raise Problem(f"{path}: {problem}") from None
-        return cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, Path(path).name)
+        captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, Path(path).name)
+        captioner.training, captioner.scores = artefact.training, artefact.scores
+        return captioner
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the model as a folder that `from_pretrained` and the Hub take; a model folder of that name is replaced.
+
+        Raises:
+            Problem: it cannot be written.
+        """
+        about = {"training": self.training, "scores": self.scores}
+        save_folder(Artefact.of(self.encoder, self.decoder, self.vocabulary, self.pictures, **about), Path(folder))
+
+    def push_to_hub(self, repository: str, *, private: bool = False, token: str | None = None) -> str:
+        """Sends the model to the Hugging Face Hub as `owner/name`; returns its address. Tried against a local stand-in only.
+
+        Raises:
+            Problem: the Hub refuses it or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory() as work:
+            folder = Path(work) / repository.rpartition("/")[2]
+            self.save_pretrained(folder)
+            return push_folder(folder, repository, private=private, token=token)
 
     @overload
     def caption(self, source: Source, options: SearchOptions | None = ...) -> Caption: ...

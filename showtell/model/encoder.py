@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from showtell.errors import WrongUse
+from showtell.errors import WrongUse, first_line
 from showtell.model.backbones import Backbone, build_backbone, check_encoder
 from showtell.model.options import EncoderOptions
-from showtell.model.reading import first_line
 from showtell.model.weights import load_backbone_weights
+from showtell.pictures import PictureOptions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -45,6 +45,7 @@ class Encoder(nn.Module):
         picture_size: side S of the square pictures.
 
     Attributes:
+        pictures: how a picture becomes the pixels that it takes, to be kept with it; not read here.
         grid_shape: rows, columns and copies of the grid.
         channels: length of a cell's feature vector.
     """
@@ -55,6 +56,7 @@ class Encoder(nn.Module):
     def __init__(self, options: EncoderOptions, picture_size: int) -> None:
         super().__init__()
         self.options, self.picture_size = options, picture_size
+        self.pictures = PictureOptions(picture_size=picture_size)
         self.backbone: Backbone = build_backbone(options).to(memory_format=torch.channels_last)
         mean, std = options.pixel_mean or IMAGENET_MEAN, options.pixel_std or IMAGENET_STD
         self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Grid = Literal["pooled", "dilated", "native"]
@@ -84,4 +85,40 @@ class DecoderOptions:
             for name in ("dropout", "embed_dropout", "grid_dropout")
             if not 0 <= getattr(self, name) < 1
         ]
+        return found
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """A finished model, to be kept or given away: without the state of its training."""
+
+    checkpoint: Path | None = None
+    """Model file, checkpoint or model folder to export; by default the best model that was trained here."""
+    vocab: Path | None = None
+    """Vocabulary file, which must be the model's own; it may be left out, since the checkpoint holds its vocabulary."""
+    output_dir: Path = Path("pretrained_models")
+    """Folder for NAME.pt and vocab.pkl, or for the folder NAME."""
+    model_name: str = "coco_captioning_pretrained"
+    """NAME."""
+    format: Literal["pt", "hub"] = "pt"
+    """pt: NAME.pt with vocab.pkl beside it; hub: a folder with model.safetensors, config.json, vocab.json and a model card."""
+    half: bool = False
+    """Keep matrices and convolutions in half precision: half the size, and nearly always the same captions."""
+    scores: Path | None = None
+    """scores.json that showtell evaluate wrote of this model, to be kept in it (and in its card) with the signatures."""
+    license: str = "unknown"
+    """Licence of the weights for the model card: mit, cc-by-4.0, or another identifier of the Hugging Face Hub."""
+    data_license: str = "unknown"
+    """Licence of the training data for the model card."""
+    push_to: str | None = None
+    """Repository OWNER/NAME on the Hugging Face Hub to send the folder to, with format hub."""
+    quiet: bool = False
+    """Print errors only."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if not self.model_name or self.model_name.startswith(".") or set(self.model_name) & set('/\\:*?"<>|'):
+            found.append(f"model_name is {self.model_name!r}; it must be a plain name, which files get.")
+        if self.push_to is not None and self.format != "hub":
+            found.append(f"push_to is {self.push_to}; what is sent to the Hub is a folder, so format must be hub.")
         return found

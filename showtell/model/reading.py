@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from showtell.errors import first_line
+
 
 def read_pt(path: Path) -> Any:
     """The content of a .pt file, its tensors on the CPU. Nothing in the file is executed.
@@ -24,9 +26,3 @@ def read_pt(path: Path) -> Any:
         raise ValueError("it is of another kind, or carries code, which showtell never runs") from None
     except Exception as error:  # a broken or hostile file may raise anything
         raise ValueError(f"it is cut off or damaged ({first_line(error)})") from None
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, short enough to stand inside a sentence."""
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from showtell.data.batches import Batch
 from showtell.errors import Problem
 from showtell.model.artefact import save_artefact
+from showtell.model.transfer import model_info, trained_rates
 from showtell.training.checkpoint import save_checkpoint
 from showtell.training.interruption import Interrupted, Interruption
 from showtell.training.log import say
@@ -49,6 +50,8 @@ def fit(run: Run) -> str:
 def train_epoch(run: Run, interruption: Interruption) -> bool:
     """The rest of an epoch, from the position on; False if `max_steps` ended it."""
     options, accelerator, position = run.options, run.accelerator, run.position
+    if run.unfreezing.begin(position.epoch):
+        say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), run.quiet)
     run.model.train()
     saved = time.monotonic()
     order = run.training.order
@@ -170,7 +173,10 @@ def validate(run: Run) -> float:
     finite = math.isfinite(figures["val_loss"])
     if finite and run.free_running:
         figures |= run.free_running.scores(model, accelerator)
-    run.log.event("epoch", position.step - 1, epoch=position.epoch + 1, validating_seconds=time.monotonic() - started, **figures)
+    run.log.event(
+        "epoch", position.step - 1, epoch=position.epoch + 1, validating_seconds=time.monotonic() - started,
+        rates=trained_rates(run.encoder, run.plain_model.decoder, run.optimizer), **figures,
+    )  # fmt: skip
     if not finite:
         raise not_finite(run, f"the validation loss became {figures['val_loss']}")
     score = followed(run.options.monitor, figures)

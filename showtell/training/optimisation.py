@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from showtell.model.encoder import Encoder
 from showtell.training.muon import Muon
 from showtell.training.options import TrainingOptions
 
@@ -20,7 +22,7 @@ def build_optimizer(encoder: nn.Module | None, decoder: nn.Module, options: Trai
     and AdamW moves the rest: word vectors, and the scores of words. Each group carries its undisturbed rate as `base_rate`.
     """
     groups: list[dict[str, Any]] = []
-    for part, module, rate in (("encoder", encoder, options.encoder_learning_rate), ("decoder", decoder, options.learning_rate)):
+    for part, module, rate in _parts(encoder, decoder, options):
         parameters = [(_kind(name, p), p) for name, p in module.named_parameters() if p.requires_grad] if module else []
         for kind in ("matrix", "words", "plain"):
             if chosen := [p for its_kind, p in parameters if its_kind == kind]:
@@ -39,6 +41,18 @@ def _kind(name: str, parameter: nn.Parameter) -> str:
     if parameter.ndim < 2 or "embedding" in name:
         return "plain"
     return "words" if "vocabulary" in name else "matrix"
+
+
+def _parts(
+    encoder: nn.Module | None, decoder: nn.Module, options: TrainingOptions
+) -> Iterator[tuple[str, nn.Module | None, float]]:
+    """Part, weights and rate; with layer-wise decay (Howard and Ruder 2018), one for each layer group of the encoder."""
+    if isinstance(encoder, Encoder) and options.layer_decay != 1:
+        for distance, group in enumerate(reversed(encoder.layer_groups().values())):
+            yield "encoder", group, options.encoder_learning_rate * options.layer_decay**distance
+    else:
+        yield "encoder", encoder, options.encoder_learning_rate
+    yield "decoder", decoder, options.learning_rate
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Monitor = Literal["val_loss", "cider", "bleu4"]
+WordsFrom = Literal["auto", "model", "data", "both"]
 Precision = Literal["auto", "float32", "bf16"]
 
 
@@ -17,8 +18,8 @@ class TrainingOptions:
 
     output_dir: Path = Path("checkpoints")
     """Folder of the run: log, settings, best_model.pt and last_model.pt."""
-    vocab: Path = Path("vocab.pkl")
-    """Vocabulary file; built from the training captions if it is not there."""
+    vocab: Path | None = Path("vocab.pkl")
+    """Vocabulary file; built from the training captions if it is not there. Fine-tuning takes none but the model's own."""
     resume: bool = False
     """Go on with the run in output_dir, exactly where its last checkpoint stands."""
     overwrite: bool = False
@@ -39,6 +40,12 @@ class TrainingOptions:
     """Learning rate of the decoder."""
     encoder_learning_rate: float = 1e-4
     """Learning rate of the encoder's unfrozen groups."""
+    layer_decay: float = 1.0
+    """Factor on the encoder's rate for each layer group further from its output; below 1, early layers move less."""
+    unfreeze: tuple[str, ...] = ()
+    """Gradual unfreezing, EPOCH:GROUP each, 3:layer4 5:layer3 say: from that epoch on that group and all behind it train."""
+    word_vectors: Path | None = None
+    """Text file of word vectors (GloVe, fastText) for words that the model does not know yet; their length is embed_size."""
     weight_decay: float = 0.0
     """Weight decay of matrices (biases, norms and embeddings are spared)."""
     schedule: Literal["constant", "plateau", "cosine"] = "constant"
@@ -106,6 +113,30 @@ class TrainingOptions:
             found.append(f"seed is {self.seed}; it must lie between 0 and {(1 << 32) - 1}.")
         if self.monitor != "val_loss" and self.scored_pictures == 0:
             found.append(f"monitor is {self.monitor}, but scored_pictures is 0: let some be captioned.")
+        if not 0 < self.layer_decay <= 1:
+            found.append(f"layer_decay is {self.layer_decay}; it must lie above 0 and at most at 1.")
+        for step in self.unfreeze:
+            epoch, colon, group = step.partition(":")
+            if not (colon and group and epoch.isdecimal() and int(epoch) > 0):
+                found.append(f"unfreeze has {step}; each must be an epoch (from 1) and a layer group, such as 3:layer4.")
+        if self.unfreeze and self.cache_maps:
+            found.append("unfreeze moves the place where the encoder is cut, so cache_maps must be off.")
         if self.resume and self.overwrite:
             found.append("resume and overwrite exclude each other: go on with the run, or start it anew.")
         return found
+
+
+@dataclass(frozen=True)
+class FinetuningOptions:
+    """What becomes of a trained model that goes on learning."""
+
+    output_name: str = "finetuned_model"
+    """The model is OUTPUT_DIR/OUTPUT_NAME.pt; its run (log, settings, checkpoints) lies in the folder of that name beside it."""
+    words: WordsFrom = "auto"
+    """Vocabulary: the model's, that of the new data, or both; auto takes the model's where it has all words of the data."""
+
+    def problems(self) -> list[str]:
+        name = self.output_name
+        if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or name in ("best_model", "last_model"):
+            return [f"output_name is {name!r}; it must be a plain name, which files get, and not a training run's own."]
+        return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
 from showtell.errors import WrongUse
-from showtell.model.artefact import load_artefact
-from showtell.model.decoder import Decoder
+from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
-from showtell.model.encoder import Encoder, build_encoder
+from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
-from showtell.model.reading import first_line
+from showtell.model.transfer import model_info
 from showtell.pictures import AugmentOptions, PictureOptions
 from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
@@ -32,10 +31,15 @@ from showtell.training.free_running import FreeRunning
 from showtell.training.log import Log, say
 from showtell.training.loop import MONITORED, fit
 from showtell.training.loss import TrainingModel
+from showtell.training.models import Start, finetuning_start, new_start
 from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer
-from showtell.training.options import TrainingOptions
+from showtell.training.options import FinetuningOptions, TrainingOptions
 from showtell.training.state import Feed, Run
-from showtell.vocabulary import Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab, save_vocab
+from showtell.training.unfreezing import Unfreezing
+from showtell.vocabulary import Vocabulary, VocabularyOptions
+
+OF_THE_MACHINE = ("output_dir", "vocab", "pretrained_path", "word_vectors", "device", "quiet", "checkpoint_minutes", "max_steps")
+"""Settings of the training room that say nothing of how the model came about."""
 
 
 def train(
@@ -59,6 +63,57 @@ def train(
         WrongUse: the folder holds another run, or the vocabulary belongs to other captions.
         Problem: no data, no weights, disk full, a loss that is not finite; Interrupted after Ctrl-C or SIGTERM.
     """
+
+    def start(records: Sequence[Record]) -> Start:
+        return new_start(records, vocabulary, encoder, decoder, pictures, options)
+
+    best = _train(start, data, pictures, augmentation, options, settings)
+    if best.is_file():
+        say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", options.quiet)
+    return best
+
+
+def finetune(
+    *,
+    data: DataOptions,
+    vocabulary: VocabularyOptions,
+    pictures: PictureOptions,
+    augmentation: AugmentOptions,
+    encoder: EncoderOptions,
+    decoder: DecoderOptions,
+    options: TrainingOptions,
+    finetuning: FinetuningOptions,
+    settings: dict[str, Any],
+) -> Path:
+    """Trains a model on, with words that suit the new captions, and returns the path of `OUTPUT_NAME.pt`.
+
+    Args, raises: as `train`; `options.pretrained_path` names the model, and the run lies in `output_dir`/OUTPUT_NAME.
+    """
+    folder = options.output_dir / finetuning.output_name
+    target = folder.with_name(f"{finetuning.output_name}.pt")
+    if target.exists() and not (options.resume or options.overwrite):
+        raise WrongUse(f"{target} is there already: name another --output_name, or replace it by --overwrite.")
+    options = replace(options, output_dir=folder)
+
+    def start(records: Sequence[Record]) -> Start:
+        return finetuning_start(records, vocabulary, encoder, decoder, pictures, options, finetuning.words)
+
+    best = _train(start, data, pictures, augmentation, options, settings)
+    if best.is_file():
+        save_artefact(load_artefact(best), target)
+        say(f"The model is {target}. Next: showtell caption --model {target} YOUR_PICTURES", options.quiet)
+    return target
+
+
+def _train(
+    start: Callable[[Sequence[Record]], Start],
+    data: DataOptions,
+    pictures: PictureOptions,
+    augmentation: AugmentOptions,
+    options: TrainingOptions,
+    settings: dict[str, Any],
+) -> Path:
+    """A run in `output_dir`, with the model and the words that `start` makes of the training records."""
     folder, started = options.output_dir, time.monotonic()
     checkpoint = None
     if check_folder(folder, settings, options.resume, options.overwrite):
@@ -67,16 +122,20 @@ def train(
     quiet = options.quiet or not accelerator.is_main_process
 
     splits = split_records(read_records(data), data, options.seed)
+    set_seed(options.seed)
     with accelerator.main_process_first():
-        words = load_or_build_vocabulary(options.vocab, splits.train, vocabulary)
+        begun = start(splits.train)
+    eyes, mouth, words = begun.encoder, begun.decoder, begun.vocabulary
     say(
-        f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(words):,} words "
-        f"({options.vocab}); on {accelerator.device} in {precision_of(accelerator)}",
+        f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(words):,} words; "
+        f"on {accelerator.device} in {precision_of(accelerator)}",
         quiet,
     )
-
-    set_seed(options.seed)
-    eyes, mouth = build_model(encoder, decoder, pictures, words, options.pretrained_path)
+    for note in begun.notes:
+        say(note, quiet)
+    unfreezing = Unfreezing(eyes, options.unfreeze)
+    if options.unfreeze and accelerator.num_processes > 1:
+        raise WrongUse("unfreeze works with one process only, since the others are told at the start what trains.")
     with accelerator.main_process_first():
         training, validation = sources(splits, words, eyes, pictures, augmentation, options, data.workers, accelerator)
     cached = not isinstance(training, CaptionedPictures)
@@ -101,7 +160,7 @@ def train(
         Feed(training, order, workers),
         Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
         Log(folder, at["step"], at["epoch"], accelerator.is_main_process),
-        eyes, words, pictures, free_running, str(data.annotations or data.data),
+        eyes, words, pictures, free_running, str(data.annotations or data.data), unfreezing, _remembered(settings),
     )  # fmt: skip
     if checkpoint:
         restore(run, checkpoint)
@@ -109,6 +168,8 @@ def train(
     elif accelerator.is_main_process:
         begin(folder, settings)
 
+    unfreezing.begin(run.position.epoch)
+    say(model_info(eyes, model.decoder, optimizer), quiet)
     try:
         why = fit(run)
     finally:
@@ -118,8 +179,13 @@ def train(
     if best.is_file():
         what = MONITORED[options.monitor]
         say(f"Best {what.removeprefix('the ')} {abs(run.stopping.best):.3f}, in {best}.", quiet)
-        say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", quiet)
     return best
+
+
+def _remembered(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a model file keeps of the settings, by room, as defaults for fine-tuning it, beside its architecture."""
+    training = {name: value for name, value in settings["training"].items() if name not in OF_THE_MACHINE}
+    return {room: settings[room] for room in ("vocabulary", "augment")} | {"training": training}
 
 
 def build_accelerator(options: TrainingOptions, checkpoint: dict[str, Any] | None = None) -> Accelerator:
@@ -135,55 +201,6 @@ def build_accelerator(options: TrainingOptions, checkpoint: dict[str, Any] | Non
     elif precision == "auto":
         precision = "bf16" if has_fast_bf16(device) else "float32"
     return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
-
-
-def load_or_build_vocabulary(path: Path, records: Sequence[Record], options: VocabularyOptions) -> Vocabulary:
-    """The vocabulary of the training captions: from its file, which must have come from them, else built and saved there.
-
-    Raises:
-        WrongUse: the file came from other captions or other options.
-    """
-    captions = [caption for record in records for caption in record.captions]
-    if path.is_file():
-        vocabulary = load_vocab(path)
-        vocabulary.check_captions(captions_hash(captions), path)
-        vocabulary.check_options(options, path)
-        return vocabulary
-    vocabulary = build_vocabulary(captions, options)
-    save_vocab(vocabulary, path)
-    return vocabulary
-
-
-def build_model(
-    encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions, words: Vocabulary, pretrained: Path | None
-) -> tuple[Encoder, Decoder]:
-    """Encoder and decoder as the options describe them, with fresh weights or with those of a model file.
-
-    Raises:
-        WrongUse: the model has other words, or its weights are for another architecture than the options describe.
-        Problem: there is no such model, or no such weights.
-    """
-    if pretrained is None:
-        eyes = build_encoder(encoder, pictures.picture_size)
-        return eyes, Decoder(decoder, len(words), eyes.channels)
-    artefact = load_artefact(pretrained)
-    if artefact.vocabulary.words != words.words:
-        raise WrongUse(
-            f"{pretrained} has other words than these captions: train on the captions it was made from, or start anew."
-        )
-    theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
-    options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
-    eyes = Encoder(options, pictures.picture_size)
-    mouth = Decoder(decoder, len(words), eyes.channels)
-    try:
-        eyes.load_state_dict(artefact.encoder)
-        mouth.load_state_dict(artefact.decoder)
-    except RuntimeError as error:
-        raise WrongUse(
-            f"{pretrained} is a model of another architecture than the settings describe ({first_line(error)}): "
-            "give the encoder and decoder settings that it was trained with."
-        ) from None
-    return eyes, mouth
 
 
 def sources(

@@ -22,6 +22,7 @@ from showtell.training.log import Log
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import EarlyStopping, Schedule
 from showtell.training.options import TrainingOptions
+from showtell.training.unfreezing import Unfreezing
 from showtell.vocabulary import Vocabulary
 
 BEST = {"val_loss": "lowest_val_loss", "cider": "highest_val_cider", "bleu4": "highest_val_bleu4"}
@@ -91,6 +92,9 @@ class Run:
     """Scores captions that the model makes by itself."""
     data: str
     """What the model file calls the data."""
+    unfreezing: Unfreezing
+    settings: dict[str, Any]
+    """What the model file keeps of the settings, by room."""
     position: Position = field(default_factory=Position)
     named: set[str] = field(default_factory=set)
     """Pictures that could not be read, each named once."""
@@ -117,6 +121,6 @@ class Run:
             model.encoder or self.encoder, model.decoder, self.vocabulary, self.pictures,
             training={
                 "data": self.data, "training_pictures": len(self.training.source), "epochs": self.position.epoch,
-                "steps": self.position.step, BEST[self.options.monitor]: abs(self.stopping.best),
+                "steps": self.position.step, BEST[self.options.monitor]: abs(self.stopping.best), "settings": self.settings,
             },
         )  # fmt: skip

@@ -52,8 +52,12 @@ def test_a_run_leaves_models_settings_and_log(tmp_path: Path, scenes: Path, caps
     best = min(epochs, key=lambda line: line["val_loss"])
     assert artefact.training == {
         "data": str(scenes), "training_pictures": 10, "epochs": best["epoch"], "steps": best["step"] + 1,
-        "lowest_val_loss": best["val_loss"],
+        "lowest_val_loss": best["val_loss"], "settings": artefact.training["settings"],
     }  # fmt: skip
+    saved, kept = plain(settings), artefact.training["settings"]
+    assert (kept["vocabulary"], kept["augment"]) == (saved["vocabulary"], saved["augment"])
+    assert kept["training"].items() <= saved["training"].items() and kept["training"]["batch_size"] == 4
+    assert str(tmp_path) not in str(kept)  # nobody else needs to know where it lay
     assert artefact.vocabulary == load_vocab(tmp_path / "vocab.json")
 
     said = capsys.readouterr()

@@ -1,0 +1,103 @@
+"""A checkpoint becomes a finished model: weights, words and settings together, without the state of the training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from showtell.errors import Problem, WrongUse
+from showtell.model.artefact import Artefact, save_artefact
+from showtell.model.card import Licences
+from showtell.model.folder import FILES, save_folder
+from showtell.model.hub import load_model, push_folder
+from showtell.model.options import ExportOptions
+from showtell.vocabulary import Vocabulary, load_vocab, save_vocab
+
+
+def export(options: ExportOptions) -> Path:
+    """Exports a model and says what was written: names, sizes and SHA-256.
+
+    Returns:
+        `NAME.pt`, or the folder `NAME`.
+
+    Raises:
+        WrongUse: the vocabulary named is not the model's.
+        Problem: the checkpoint or the scores cannot be read, nothing can be written, or the Hub refuses it.
+    """
+    if options.checkpoint is None:
+        raise WrongUse("No model to export: name one with --checkpoint.")
+    artefact = load_model(options.checkpoint)
+    artefact.build()  # what cannot be used is not given away
+    if options.vocab is not None:
+        artefact.check_own(load_vocab(options.vocab), options.vocab, options.checkpoint)
+    artefact = replace(artefact, training=_presentable(artefact.training))
+    if options.scores:
+        artefact = replace(artefact, scores=_read_scores(options.scores))
+    if options.half:
+        artefact = artefact.halved()
+    if options.format == "hub":
+        return _export_folder(artefact, options)
+    return _export_file(artefact, options)
+
+
+def _export_file(artefact: Artefact, options: ExportOptions) -> Path:
+    path = options.output_dir / f"{options.model_name}.pt"
+    words = vocabulary_place(path, artefact.vocabulary)
+    save_artefact(artefact, path)
+    save_vocab(artefact.vocabulary, words)
+    if words.name != "vocab.pkl":
+        _say(f"{path.with_name('vocab.pkl')} is another model's and stays as it is; this model's is {words.name}.", options)
+    _report([path, words], options)
+    return path
+
+
+def vocabulary_place(model: Path, vocabulary: Vocabulary) -> Path:
+    """Where the vocabulary of a model file goes: `vocab.pkl` beside it, or `NAME.vocab.pkl` where another model's lies there."""
+    usual = model.with_name("vocab.pkl")
+    try:
+        ours = not usual.exists() or load_vocab(usual).checksum == vocabulary.checksum
+    except Problem:  # whatever it is, it is not ours to replace
+        ours = False
+    return usual if ours else model.with_name(f"{model.stem}.vocab.pkl")
+
+
+def _export_folder(artefact: Artefact, options: ExportOptions) -> Path:
+    folder = options.output_dir / options.model_name
+    save_folder(artefact, folder, Licences(options.license, options.data_license))
+    _report([folder / name for name in FILES], options)
+    if options.push_to:
+        _say(f"Sent to {push_folder(folder, options.push_to)}.", options)
+    return folder
+
+
+def _presentable(training: dict[str, Any]) -> dict[str, Any]:
+    """The summary of the training without folders of the machine that it ran on."""
+    return training | ({"data": Path(training["data"]).name} if isinstance(training.get("data"), str) else {})
+
+
+def _read_scores(path: Path) -> dict[str, Any]:
+    try:
+        return {
+            name: {"value": score["value"], "signature": score["signature"]}
+            for name, score in json.loads(path.read_bytes())["scores"].items()
+            if score["value"] is not None
+        }
+    except OSError as error:
+        raise Problem(f"{path} cannot be read ({error.strerror or error}).") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise Problem(f"{path} holds no scores: name the scores.json that showtell evaluate wrote.") from None
+
+
+def _report(paths: list[Path], options: ExportOptions) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _say(f"{path}  {path.stat().st_size:,} bytes  sha256 {digest}", options)
+
+
+def _say(sentence: str, options: ExportOptions) -> None:
+    if not options.quiet:
+        print(sentence)

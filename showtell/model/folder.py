@@ -1,0 +1,104 @@
+"""A model as a folder that the Hugging Face Hub takes: weights, settings, words and a model card, each in a file of its own.
+
+model.safetensors   the weights, named encoder.* and decoder.*
+config.json         format version, architecture, picture settings, training, scores
+vocab.json          the words
+README.md           the model card
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from showtell.errors import Problem, first_line
+from showtell.files import written_whole
+from showtell.model.artefact import Artefact, artefact_of, check_format
+from showtell.model.card import Licences, model_card
+from showtell.vocabulary import load_vocab, save_vocab
+
+WEIGHTS, CONFIG, WORDS, CARD = FILES = ("model.safetensors", "config.json", "vocab.json", "README.md")
+LARGEST_HEADER = 8 << 20
+"""Bytes of a safetensors header that are read at most; a ResNet-152's takes 100 kB."""
+LARGEST_CONFIG = 1 << 20
+"""Bytes of config.json that are read at most."""
+
+
+def save_folder(artefact: Artefact, folder: Path, licences: Licences | None = None) -> None:
+    """Writes the folder, whole or not at all; a model folder of that name is replaced.
+
+    Raises:
+        Problem: it cannot be written, or what lies there is no model folder.
+    """
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / CONFIG).is_file())):
+        raise Problem(f"{folder} is there and is no model folder: name another --model_name or --output_dir.")
+    tensors = {f"encoder.{name}": tensor for name, tensor in artefact.encoder.items()}
+    tensors |= {f"decoder.{name}": tensor for name, tensor in artefact.decoder.items()}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
+            new, old = Path(work) / "new", Path(work) / "old"
+            _write(new / WEIGHTS, safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}, {"format": "pt"}))
+            _write(new / CONFIG, json.dumps(artefact.about(), indent=2, ensure_ascii=False).encode() + b"\n")
+            _write(new / CARD, model_card(artefact, folder.name, licences or Licences()).encode())
+            save_vocab(artefact.vocabulary, new / WORDS)
+            if folder.exists():
+                folder.replace(old)
+            new.replace(folder)
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise Problem(f"{folder} could not be written ({first_line(error)}): free some space or choose another folder.") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with written_whole(path) as file:
+        file.write(content)
+
+
+def load_folder(folder: Path) -> Artefact:
+    """Reads a model folder onto the CPU. Nothing in it is executed.
+
+    Raises:
+        Problem: a file is missing, damaged or too large, they do not belong together, or a newer showtell wrote them.
+    """
+    if missing := [name for name in (CONFIG, WEIGHTS, WORDS) if not (folder / name).is_file()]:
+        raise Problem(f"{folder} is no model folder, {missing[0]} is not in it: name a folder that showtell export wrote.")
+    content = _read_config(folder / CONFIG)
+    check_format(content, folder / CONFIG)
+    weights = _read_weights(folder / WEIGHTS)
+    parts = {part: _part(weights, part) for part in ("encoder", "decoder")}
+    if strangers := weights.keys() - {f"{part}.{name}" for part, tensors in parts.items() for name in tensors}:
+        raise Problem(f"{folder / WEIGHTS} holds {min(strangers)}, which is of no model: get it from its maker again.")
+    return artefact_of(content | {"vocabulary": load_vocab(folder / WORDS).to_dict()} | parts, folder)
+
+
+def _part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in weights.items() if name.startswith(f"{part}.")}
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG >> 20} MiB")
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Problem(f"{path} cannot be read as settings ({first_line(error)}): get it from its maker again.") from None
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > LARGEST_HEADER:
+            raise ValueError(f"its header claims {header:,} bytes")
+        return dict(safetensors.torch.load_file(path))
+    except Exception as error:  # a broken or hostile file may raise anything
+        raise Problem(f"{path} cannot be read as safetensors ({first_line(error)}): get it from its maker again.") from None

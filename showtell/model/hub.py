@@ -1,0 +1,87 @@
+"""A model by its name: a file, a folder, or a repository of the Hugging Face Hub, which is fetched into the Hub's own cache.
+
+The Hub is reached through `huggingface_hub`, which comes with Accelerate. Tried against a local stand-in for the Hub only.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from showtell.errors import Problem, first_line, missing_extra
+
+if TYPE_CHECKING:
+    from showtell.model.artefact import Artefact
+
+REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*")
+"""owner/name, as the Hub has it."""
+
+
+def find_model(name: str | Path) -> Path:
+    """The file or folder of a model; a repository of the Hub's is fetched first, or taken from the cache where it is there.
+
+    Raises:
+        Problem: there is no such thing, or the Hub cannot be reached.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    repository = path.as_posix()
+    if not REPOSITORY.fullmatch(repository) or path.suffix in (".pt", ".pth"):
+        raise Problem(f"there is no model at {path}: train one (showtell train), or name another with --model.")
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError:
+        raise missing_extra("The Hugging Face Hub", "train") from None
+    from showtell.model.folder import FILES
+
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
+    except Exception as error:  # of its own kinds, of its HTTP library's, of the disk
+        raise Problem(
+            f"there is no model at {path}, and none of that name could be fetched from the Hugging Face Hub "
+            f"({first_line(error)}): see that the name is right and the network is there."
+        ) from None
+
+
+def load_model(name: str | Path) -> Artefact:
+    """The model of that name (see `find_model`), read onto the CPU. Nothing in it is executed.
+
+    Raises:
+        Problem: there is none, it is damaged, or it comes from a newer showtell.
+    """
+    from showtell.model.artefact import load_artefact
+    from showtell.model.folder import load_folder
+
+    path = find_model(name)
+    return load_folder(path) if path.is_dir() else load_artefact(path)
+
+
+def push_folder(folder: Path, repository: str, *, private: bool = False, token: str | None = None) -> str:
+    """Sends a model folder to the Hub, making the repository `owner/name` where it is not there; returns its address.
+
+    Args:
+        token: of the account; by default the one that `hf auth login` or the variable HF_TOKEN left.
+
+    Raises:
+        Problem: the Hub refuses it or cannot be reached.
+    """
+    from showtell.model.folder import FILES
+
+    if not REPOSITORY.fullmatch(repository):
+        raise Problem(f"{repository} is no name of a repository: give OWNER/NAME.")
+    try:
+        from huggingface_hub import HfApi
+    except ModuleNotFoundError:
+        raise missing_extra("The Hugging Face Hub", "train") from None
+    try:
+        api = HfApi(token=token)
+        address = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(FILES), commit_message="A showtell model")
+    except Exception as error:  # of its own kinds, of its HTTP library's, of the disk
+        raise Problem(
+            f"{folder} could not be sent to {repository} on the Hugging Face Hub ({first_line(error)}): log in with "
+            "`hf auth login`, and see that the repository is yours."
+        ) from None
+    return str(address)

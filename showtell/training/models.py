@@ -1,0 +1,168 @@
+"""Where the words, the encoder and the decoder of a run come from: the captions and the options, or a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from showtell.data.records import Record
+from showtell.errors import WrongUse, first_line
+from showtell.model.artefact import Artefact
+from showtell.model.decoder import Decoder
+from showtell.model.encoder import Encoder, build_encoder
+from showtell.model.hub import load_model
+from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.transfer import move_vocabulary, use_word_vectors
+from showtell.pictures import PictureOptions
+from showtell.training.options import TrainingOptions, WordsFrom
+from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab, save_vocab
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with."""
+
+    encoder: Encoder
+    decoder: Decoder
+    vocabulary: Vocabulary
+    notes: tuple[str, ...] = ()
+    """What there is to say of it."""
+
+
+def new_start(
+    records: Sequence[Record],
+    vocabulary: VocabularyOptions,
+    encoder: EncoderOptions,
+    decoder: DecoderOptions,
+    pictures: PictureOptions,
+    options: TrainingOptions,
+) -> Start:
+    """The words of the training captions, and a model as the options describe it: new, or with the weights of a model file.
+
+    Raises:
+        WrongUse: the vocabulary file or the model has other words, or the model another architecture.
+        Problem: there are no such weights.
+    """
+    words = load_or_build_vocabulary(options.vocab, records, vocabulary)
+    if options.pretrained_path is None:
+        eyes = build_encoder(encoder, pictures.picture_size)
+        mouth = Decoder(decoder, len(words), eyes.channels)
+    else:
+        artefact = load_model(options.pretrained_path)
+        if artefact.vocabulary.words != words.words:
+            raise WrongUse(
+                f"{options.pretrained_path} has other words than these captions: fine-tune it (showtell finetune), train on the "
+                "captions it was made from, or start anew."
+            )
+        eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
+    return Start(eyes, mouth, words, _with_word_vectors(mouth, words, options.word_vectors))
+
+
+def finetuning_start(
+    records: Sequence[Record],
+    vocabulary: VocabularyOptions,
+    encoder: EncoderOptions,
+    decoder: DecoderOptions,
+    pictures: PictureOptions,
+    options: TrainingOptions,
+    words_from: WordsFrom,
+) -> Start:
+    """A model from a file, with the words that the new captions need; words that it knew keep what it learnt of them.
+
+    Raises:
+        WrongUse: the settings describe another architecture, or the captions have no words.
+        Problem: there is no such model.
+    """
+    if options.pretrained_path is None:
+        raise WrongUse("No model to fine-tune: name one with --pretrained_path.")
+    artefact = load_model(options.pretrained_path)
+    own = artefact.vocabulary
+    if options.vocab is not None:
+        artefact.check_own(load_vocab(options.vocab), options.vocab, options.pretrained_path)
+    eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
+    words = choose_words(own, [caption for record in records for caption in record.captions], vocabulary, words_from)
+    if words is own:
+        notes: tuple[str, ...] = (f"The model's own {len(own) - len(SPECIALS):,} words serve for these captions.",)
+    else:
+        mouth, kept = move_vocabulary(mouth, own, words)
+        count = len(words) - len(SPECIALS)
+        notes = (f"Of {count:,} words, {kept:,} keep what the model knows of them, {count - kept:,} are new to it.",)
+    notes += _with_word_vectors(mouth, words, options.word_vectors, own)
+    return Start(eyes, mouth, words, notes)
+
+
+def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOptions, words_from: WordsFrom) -> Vocabulary:
+    """The vocabulary of a fine-tuned model: its own, that of the new captions, or both.
+
+    Args:
+        own: the model's.
+        captions: of the new training pictures.
+        words_from: `model`, `data`, `both`; `auto` takes the model's own where it has every word of the captions.
+
+    Raises:
+        WrongUse: the captions have no frequent word, or words of two tokenisers would be mixed.
+    """
+    same = options.tokenizer == own.tokenizer
+    if words_from in ("model", "both") and not same:
+        raise WrongUse(
+            f"the model's words come from the {own.tokenizer} tokenizer and these from {options.tokenizer}: take words from data."
+        )
+    if words_from == "model":
+        return own
+    new = build_vocabulary(captions, options)
+    known = set(own.words)
+    unknown = tuple(word for word in new.words if word not in known)
+    if words_from == "both":
+        return replace(new, words=(*own.words, *unknown)) if unknown else own
+    return own if words_from == "auto" and same and not unknown else new
+
+
+def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], options: VocabularyOptions) -> Vocabulary:
+    """The vocabulary of the training captions: from its file, which must have come from them, else built and saved there.
+
+    Raises:
+        WrongUse: the file came from other captions or other options.
+    """
+    captions = [caption for record in records for caption in record.captions]
+    if path is not None and path.is_file():
+        vocabulary = load_vocab(path)
+        vocabulary.check_captions(captions_hash(captions), path)
+        vocabulary.check_options(options, path)
+        return vocabulary
+    vocabulary = build_vocabulary(captions, options)
+    if path is not None:
+        save_vocab(vocabulary, path)
+    return vocabulary
+
+
+def loaded_model(
+    artefact: Artefact, path: Path, encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions
+) -> tuple[Encoder, Decoder]:
+    """The encoder and decoder of a model file, with what the options say of dropout and of what trains.
+
+    Raises:
+        WrongUse: the weights are for another architecture than the options describe.
+    """
+    theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
+    options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
+    eyes = Encoder(options, pictures.picture_size)
+    mouth = Decoder(decoder, len(artefact.vocabulary), eyes.channels)
+    try:
+        eyes.load_state_dict(artefact.encoder)
+        mouth.load_state_dict(artefact.decoder)
+    except RuntimeError as error:
+        raise WrongUse(
+            f"{path} is a model of another architecture than the settings describe ({first_line(error)}): "
+            "give the encoder and decoder settings that it was trained with."
+        ) from None
+    return eyes, mouth
+
+
+def _with_word_vectors(
+    decoder: Decoder, words: Vocabulary, path: Path | None, spared: Vocabulary | None = None
+) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    count = use_word_vectors(decoder, words, path, spared)
+    return (f"{count:,} words have their vectors from {path}.",)

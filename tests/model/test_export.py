@@ -1,0 +1,225 @@
+"""Exported models: the same captions bit for bit in another process, no state of training, and no vocabulary replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from showtell.errors import Problem, WrongUse
+from showtell.model.artefact import Artefact, read_model_file, save_artefact
+from showtell.model.captioner import Captioner
+from showtell.model.export import export
+from showtell.model.hub import load_model
+from showtell.model.options import ExportOptions
+from showtell.vocabulary import Vocabulary, load_vocab, save_vocab
+
+
+@pytest.fixture
+def checkpoint(captioner: Captioner, tmp_path: Path) -> Path:
+    artefact = Artefact.of(
+        captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures,
+        training={"data": "/home/somebody/scenes", "epochs": 3, "settings": {"augment": {"flip": 0.5}}},
+    )  # fmt: skip
+    save_artefact(artefact, tmp_path / "last_model.pt", checkpoint={"optimizer": {"moments": torch.zeros(1000)}})
+    return tmp_path / "last_model.pt"
+
+
+@pytest.fixture
+def options(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
+    monkeypatch.chdir(tmp_path)
+    return ExportOptions(checkpoint=checkpoint, output_dir=tmp_path / "out", model_name="mine")
+
+
+SAYS = """
+import sys
+from pathlib import Path
+import numpy as np
+from showtell import Captioner
+from showtell.search import SearchOptions
+
+pictures = sorted(Path(sys.argv[1]).iterdir())
+for model in sys.argv[2:]:
+    captions = Captioner.from_pretrained(model, "cpu").caption(pictures, SearchOptions(max_length=8))
+    print([(caption.words, caption.log_probabilities, caption.attention.tobytes().hex()) for caption in captions])
+"""
+
+
+def says(pictures: Path, *models: Path) -> list[str]:
+    """Captions, probabilities and attention of models in a process of its own, to the last bit."""
+    done = subprocess.run([sys.executable, "-c", SAYS, pictures, *models], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_an_exported_model_says_the_same_bit_for_bit_in_a_new_process(
+    options: ExportOptions, pictures: list[Image.Image], tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / "pictures" / f"{number}.png")
+    exported = [
+        export(replace(options, format=kind, half=half, model_name=f"half{half}"))
+        for half in (False, True)
+        for kind in ("pt", "hub")
+    ]
+    checkpoint, file, folder, half_file, half_folder = says(tmp_path / "pictures", options.checkpoint or Path(), *exported)
+    assert checkpoint == file == folder
+    assert half_file == half_folder != file
+
+
+def test_both_forms_hold_the_model_and_nothing_of_its_training_run(options: ExportOptions, tmp_path: Path) -> None:
+    file = export(options)
+    assert file == tmp_path / "out" / "mine.pt"
+    assert sorted(path.name for path in file.parent.iterdir()) == ["mine.pt", "vocab.pkl"]
+    folder = export(replace(options, format="hub", output_dir=tmp_path / "hub"))
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors", "vocab.json"]
+    assert [path.name for path in folder.parent.iterdir()] == ["mine"]
+    assert "checkpoint" not in read_model_file(file)
+    for path in (file, folder):
+        assert load_model(path).training == {"data": "scenes", "epochs": 3, "settings": {"augment": {"flip": 0.5}}}
+    assert load_vocab(file.with_name("vocab.pkl")) == load_vocab(folder / "vocab.json") == load_model(folder).vocabulary
+
+
+def test_half_precision_halves_matrices_and_spares_the_rest(options: ExportOptions) -> None:
+    whole, half = load_model(options.checkpoint or ""), load_model(export(replace(options, half=True)))
+    for part in ("encoder", "decoder"):
+        for name, tensor in getattr(half, part).items():
+            before = getattr(whole, part)[name]
+            assert tensor.dtype == (torch.float16 if before.is_floating_point() and before.ndim > 1 else before.dtype), name
+    encoder, decoder = half.build()
+    assert {parameter.dtype for module in (encoder, decoder) for parameter in module.parameters()} == {torch.float32}
+    huge = replace(whole, decoder={"w": torch.full((2, 2), 1e6)}).halved()
+    assert huge.decoder["w"].dtype == torch.float32  # float16 ends at 65,504
+
+
+def test_size_and_checksum_are_printed(options: ExportOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [export(options), export(replace(options, format="hub")) / "model.safetensors"]
+    printed = capsys.readouterr().out
+    for path in paths:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert f"{path}  {path.stat().st_size:,} bytes  sha256 {digest}\n" in printed
+    export(replace(options, quiet=True))
+    assert capsys.readouterr().out == ""
+
+
+# ------------------------------------------------------------------------------------------------------ vocabularies
+
+
+def test_another_models_vocabulary_stays(options: ExportOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "out" / "vocab.pkl"
+    save_vocab(Vocabulary(("<pad>", "<start>", "<end>", "<unk>", "other")), other)
+    before = other.read_bytes()
+    file = export(options)
+    assert other.read_bytes() == before
+    assert load_vocab(file.with_name("mine.vocab.pkl")) == load_model(file).vocabulary
+    assert "is another model's and stays as it is; this model's is mine.vocab.pkl" in capsys.readouterr().out
+    other.write_bytes(b"something else")
+    export(options)
+    assert other.read_bytes() == b"something else"
+    other.unlink()
+    export(options)
+    export(options)  # its own may be replaced
+    assert load_vocab(other) == load_model(file).vocabulary
+
+
+def test_a_vocabulary_that_is_not_the_models_is_refused_with_both_sizes(options: ExportOptions, captioner: Captioner) -> None:
+    save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), "vocab.pkl")
+    export(options)  # whatever lies about is not read unless it is named
+    options = replace(options, vocab=Path("vocab.pkl"))
+    with pytest.raises(WrongUse, match=r"vocab\.pkl does not belong to .*last_model\.pt: it has 11 words, .* 14 of its own"):
+        export(options)
+    save_vocab(captioner.vocabulary, "vocab.pkl")
+    export(options)
+    with pytest.raises(Problem, match=r"absent\.pkl cannot be read"):
+        export(replace(options, vocab=Path("absent.pkl")))
+
+
+def test_a_file_without_a_vocabulary_takes_the_one_beside_it(options: ExportOptions) -> None:
+    file = export(options)
+    content = torch.load(file, weights_only=True)
+    words = content.pop("vocabulary")
+    torch.save(content, file)
+    assert load_model(file).vocabulary.to_dict() == words
+    file.with_name("vocab.pkl").unlink()
+    with pytest.raises(Problem, match=r"not a complete showtell model \('vocabulary'\)"):
+        load_model(file)
+
+
+# ---------------------------------------------------------------------------------------------------------- the card
+
+
+def test_the_card_says_what_the_model_is(options: ExportOptions, tmp_path: Path) -> None:
+    signature = "ciderd|refs:5|tok:ptb|n:500|data:scenes/test|search:beam5|showtell:0.1.0"
+    scores = {"CIDEr-D": {"value": 1.234567, "signature": signature}, "SPICE": {"value": None, "signature": None}}
+    (tmp_path / "scores.json").write_text(json.dumps({"scores": scores}))
+    export_it = replace(options, format="hub", scores=tmp_path / "scores.json", license="mit", data_license="made by ourselves")
+    folder = export(export_it)
+    _, header, body = (folder / "README.md").read_text("utf-8").split("---\n", 2)
+    assert yaml.safe_load(header)["license"] == "mit"
+    assert yaml.safe_load(header)["library_name"] == "showtell"
+    escaped = signature.replace("|", "\\|")
+    for line in (
+        "# mine", "| data | scenes |", "| epochs | 3 |", f"| CIDEr-D | 1.235 | `{escaped}` |", "| hidden_size | 8 |",
+        "| flip | 0.5 |", "Weights: mit. Training data: made by ourselves.",
+    ):  # fmt: skip
+        assert line in body.splitlines(), line
+    assert "SPICE" not in body and "somebody" not in body
+    assert load_model(folder).scores == {"CIDEr-D": scores["CIDEr-D"]}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"scores": {"a": 1}}', '{"scores": []}'])
+def test_scores_of_another_kind_are_refused(options: ExportOptions, tmp_path: Path, content: str) -> None:
+    (tmp_path / "scores.json").write_text(content)
+    with pytest.raises(Problem, match=r"scores\.json holds no scores"):
+        export(replace(options, scores=tmp_path / "scores.json"))
+    with pytest.raises(Problem, match=r"absent\.json cannot be read"):
+        export(replace(options, scores=tmp_path / "absent.json"))
+
+
+# --------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_a_folder_of_something_else_is_not_replaced(options: ExportOptions, tmp_path: Path) -> None:
+    (tmp_path / "out" / "mine").mkdir(parents=True)
+    (tmp_path / "out" / "mine" / "thesis.txt").touch()
+    with pytest.raises(Problem, match="is no model folder"):
+        export(replace(options, format="hub"))
+    assert [path.name for path in (tmp_path / "out" / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_lacks_a_file_or_holds_anothers_is_named(options: ExportOptions, captioner: Captioner) -> None:
+    folder = export(replace(options, format="hub"))
+    save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), folder / "vocab.json")
+    with pytest.raises(Problem, match="holds another vocabulary"):
+        load_model(folder)
+    (folder / "vocab.json").unlink()
+    with pytest.raises(Problem, match=r"mine is no model folder, vocab\.json is not in it"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"model_name": "a/b"}, "a plain name"), ({"model_name": ""}, "a plain name"), ({"push_to": "a/b"}, "format must be hub")],
+)
+def test_options_that_cannot_be_are_named(changes: dict[str, Any], said: str) -> None:
+    (problem,) = replace(ExportOptions(), **changes).problems()
+    assert re.search(said, problem)
+
+
+def test_a_captioner_saves_itself(captioner: Captioner, pictures: list[Image.Image], tmp_path: Path) -> None:
+    captioner.save_pretrained(tmp_path / "mine")
+    again = Captioner.from_pretrained(tmp_path / "mine", "cpu")
+    one, other = captioner.caption(pictures[0]), again.caption(pictures[0])
+    assert one == other and np.array_equal(one.attention, other.attention)
