@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -68,7 +68,7 @@ def train(
         return new_start(records, vocabulary, encoder, decoder, pictures, options)
 
     best = _train(start, data, pictures, augmentation, options, settings)
-    if best.is_file():
+    if PartialState().is_main_process and best.is_file():
         say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", options.quiet)
     return best
 
@@ -99,7 +99,7 @@ def finetune(
         return finetuning_start(records, vocabulary, encoder, decoder, pictures, options, finetuning.words)
 
     best = _train(start, data, pictures, augmentation, options, settings)
-    if best.is_file():
+    if PartialState().is_main_process and best.is_file():
         save_artefact(load_artefact(best), target)
         say(f"The model is {target}. Next: showtell caption --model {target} YOUR_PICTURES", options.quiet)
     return target
