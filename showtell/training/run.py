@@ -92,7 +92,9 @@ def finetune(
     folder = options.output_dir / finetuning.output_name
     target = folder.with_name(f"{finetuning.output_name}.pt")
     if target.exists() and not (options.resume or options.overwrite):
-        raise WrongUse(f"{target} is there already: name another --output_name, or replace it by --overwrite.")
+        raise WrongUse(
+            f"{target} is there already: name another --output_name, go on with its run (--resume), or replace it (--overwrite)."
+        )
     options = replace(options, output_dir=folder)
 
     def start(records: Sequence[Record]) -> Start:
