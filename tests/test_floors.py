@@ -97,6 +97,8 @@ def test_floor_one_needs_no_torch() -> None:
         "--version",
         "--help",
         "train --help",
+        "finetune --help",
+        "export --help",
         "caption --help",
         "evaluate --help",
         "compare --help",

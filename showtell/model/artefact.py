@@ -64,15 +64,24 @@ class Artefact:
         self.check_vocabulary(self.vocabulary)
         try:
             encoder = Encoder(replace(self.encoder_options, encoder_weights="none"), self.pictures.picture_size)
-            with torch.device("meta"):  # costs no memory, whatever sizes the options name
-                Decoder(self.decoder_options, len(self.vocabulary), encoder.channels).load_state_dict(self.decoder, assign=True)
-            decoder = Decoder(self.decoder_options, len(self.vocabulary), encoder.channels)
             encoder.load_state_dict(self.encoder)
-            decoder.load_state_dict(self.decoder)
+            decoder = self.build_decoder(self.decoder_options, encoder.channels)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise Problem(f"the weights do not fit the architecture that the file names ({first_line(error)}).") from None
         encoder.options, encoder.pictures = self.encoder_options, self.pictures
         return encoder.eval(), decoder.eval()
+
+    def build_decoder(self, options: DecoderOptions, channels: int) -> Decoder:
+        """A decoder with these weights, for grids of so many channels.
+
+        Raises:
+            RuntimeError: the weights are for other options; nothing of the size that these name was allocated.
+        """
+        with torch.device("meta"):  # costs no memory, whatever sizes the options name
+            Decoder(options, len(self.vocabulary), channels).load_state_dict(self.decoder, assign=True)
+        decoder = Decoder(options, len(self.vocabulary), channels)
+        decoder.load_state_dict(self.decoder)
+        return decoder
 
     def check_vocabulary(self, vocabulary: Vocabulary) -> None:
         """See that a vocabulary has as many words as the decoder's weights are for.

@@ -88,7 +88,8 @@ def finetuning_start(
         mouth, kept = move_vocabulary(mouth, own, words)
         count = len(words) - len(SPECIALS)
         notes = (f"Of {count:,} words, {kept:,} keep what the model knows of them, {count - kept:,} are new to it.",)
-    notes += _with_word_vectors(mouth, words, options.word_vectors, own)
+        if kept < count:
+            notes += _with_word_vectors(mouth, words, options.word_vectors, own)
     return Start(eyes, mouth, words, notes)
 
 
@@ -147,10 +148,10 @@ def loaded_model(
     theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
     options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
     eyes = Encoder(options, pictures.picture_size)
-    mouth = Decoder(decoder, len(artefact.vocabulary), eyes.channels)
+    artefact.check_vocabulary(artefact.vocabulary)
     try:
         eyes.load_state_dict(artefact.encoder)
-        mouth.load_state_dict(artefact.decoder)
+        mouth = artefact.build_decoder(decoder, eyes.channels)
     except RuntimeError as error:
         raise WrongUse(
             f"{path} is a model of another architecture than the settings describe ({first_line(error)}): "

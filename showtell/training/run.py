@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -68,7 +68,7 @@ def train(
         return new_start(records, vocabulary, encoder, decoder, pictures, options)
 
     best = _train(start, data, pictures, augmentation, options, settings)
-    if best.is_file():
+    if PartialState().is_main_process and best.is_file():
         say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", options.quiet)
     return best
 
@@ -92,14 +92,16 @@ def finetune(
     folder = options.output_dir / finetuning.output_name
     target = folder.with_name(f"{finetuning.output_name}.pt")
     if target.exists() and not (options.resume or options.overwrite):
-        raise WrongUse(f"{target} is there already: name another --output_name, or replace it by --overwrite.")
+        raise WrongUse(
+            f"{target} is there already: name another --output_name, go on with its run (--resume), or replace it (--overwrite)."
+        )
     options = replace(options, output_dir=folder)
 
     def start(records: Sequence[Record]) -> Start:
         return finetuning_start(records, vocabulary, encoder, decoder, pictures, options, finetuning.words)
 
     best = _train(start, data, pictures, augmentation, options, settings)
-    if best.is_file():
+    if PartialState().is_main_process and best.is_file():
         save_artefact(load_artefact(best), target)
         say(f"The model is {target}. Next: showtell caption --model {target} YOUR_PICTURES", options.quiet)
     return target

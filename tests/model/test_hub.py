@@ -98,9 +98,9 @@ def hub() -> Iterator[tuple[str, dict[str, dict[str, bytes]]]]:
     server.server_close()
 
 
-def python(code: str, *arguments: str, endpoint: str, home: Path) -> subprocess.CompletedProcess[str]:
+def python(code: str, *arguments: str, endpoint: str, home: Path, token: str = "") -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads the address when it is imported."""
-    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": ""}
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": token}
     environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, cwd=home)
 
@@ -121,6 +121,10 @@ def test_a_model_goes_to_the_hub_and_comes_back(captioner: Captioner, hub: Any, 
     for name, content in repositories["somebody/scenes"].items():
         assert content == (tmp_path / "scenes" / name).read_bytes()
     pulled = python(PULL, "somebody/scenes", str(tmp_path / "photo.png"), endpoint=endpoint, home=tmp_path)
+    command = ["export", "--checkpoint", "scenes", "--format", "hub", "--model_name", "mine", "--push_to", "somebody/mine"]
+    exported = python("from showtell.cli import main; main()", *command, endpoint=endpoint, home=tmp_path, token="secret")
+    assert exported.stdout.endswith(f"Sent to {endpoint}/somebody/mine.\n"), exported.stderr
+    assert repositories["somebody/mine"]["model.safetensors"] == repositories["somebody/scenes"]["model.safetensors"]
     assert pulled.stdout == f"{captioner.caption(pictures[0]).text}\n", pulled.stderr
 
 

@@ -12,7 +12,7 @@ from training_kit import events, run, same_run, small, weights
 
 from showtell import cli
 from showtell.errors import WrongUse
-from showtell.model.artefact import load_artefact
+from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.captioner import Captioner
 from showtell.settings import FinetuneSettings, plain, rooms
 from showtell.training import loop
@@ -216,6 +216,22 @@ def test_word_vectors_are_for_words_that_are_new(
     torch.testing.assert_close(rows[artefact.vocabulary.index(known)], before[4])
     zebra = rows[artefact.vocabulary.index("zebra")]
     torch.testing.assert_close(zebra / zebra[-1], torch.tensor([8.0, 7, 6, 5, 4, 3, 2, 1]))
+
+
+def test_word_vectors_are_not_needed_where_no_word_is_new(tmp_path: Path, scenes: Path, model: Path) -> None:
+    settings = tuned(tmp_path, scenes, model, word_vectors=tmp_path / "not_read.txt", freeze_encoder=True, max_steps=1)
+    before = load_artefact(model)
+    finetuned(settings)
+    assert load_artefact(tmp_path / "checkpoints" / "finetuned_model" / "last_model.pt").vocabulary == before.vocabulary
+
+
+def test_a_hostile_model_costs_no_memory_here_either(tmp_path: Path, scenes: Path, model: Path) -> None:
+    artefact = load_artefact(model)
+    save_artefact(
+        replace(artefact, decoder_options=replace(artefact.decoder_options, hidden_size=1 << 40)), tmp_path / "giant.pt"
+    )
+    with pytest.raises(WrongUse, match="another architecture than the settings describe"):
+        finetuned(tuned(tmp_path, scenes, tmp_path / "giant.pt"))
 
 
 # ---------------------------------------------------------------------------------------------------------- the command
