@@ -127,14 +127,56 @@ def _train(
     set_seed(options.seed)
     with accelerator.main_process_first():
         begun = start(splits.train)
-    eyes, mouth, words = begun.encoder, begun.decoder, begun.vocabulary
     say(
-        f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(words):,} words; "
+        f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(begun.vocabulary):,} words; "
         f"on {accelerator.device} in {precision_of(accelerator)}",
         quiet,
     )
     for note in begun.notes:
         say(note, quiet)
+    at = checkpoint["checkpoint"]["position"] if checkpoint else {"step": 0, "epoch": 0}
+    run = _build_run(begun, splits, data, pictures, augmentation, options, settings, accelerator, at)
+    if checkpoint:
+        restore(run, checkpoint)
+        say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
+    elif accelerator.is_main_process:
+        begin(folder, settings)
+
+    run.unfreezing.begin(run.position.epoch)
+    say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)
+    try:
+        why = fit(run)
+    finally:
+        run.log.close()
+    best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60
+    say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
+    if best.is_file():
+        what = MONITORED[options.monitor]
+        say(f"Best {what.removeprefix('the ')} {abs(run.stopping.best):.3f}, in {best}.", quiet)
+    return best
+
+
+def _build_run(
+    begun: Start,
+    splits: Splits,
+    data: DataOptions,
+    pictures: PictureOptions,
+    augmentation: AugmentOptions,
+    options: TrainingOptions,
+    settings: dict[str, Any],
+    accelerator: Accelerator,
+    at: dict[str, int],
+) -> Run:
+    """The run before its next step: what it reads, what it trains, and how the weights will move.
+
+    Args:
+        begun, splits: model and records; all else as for `train`.
+        at: the step and epoch at which it goes on.
+
+    Raises:
+        WrongUse: gradual unfreezing is asked of several processes, or of a group that the encoder does not have.
+    """
+    eyes, mouth, words = begun.encoder, begun.decoder, begun.vocabulary
     unfreezing = Unfreezing(eyes, options.unfreeze)
     if options.unfreeze and accelerator.num_processes > 1:
         raise WrongUse("unfreeze works with one process only, since the others are told at the start what trains.")
@@ -154,34 +196,15 @@ def _train(
     free_running = None
     if options.scored_pictures:
         free_running = FreeRunning(validation, splits.val, options.scored_pictures, words, options.batch_size, workers)
-    at = checkpoint["checkpoint"]["position"] if checkpoint else {"step": 0, "epoch": 0}
-    run = Run(
+    return Run(
         options, accelerator, prepared, model, average.to(accelerator.device) if average else None, optimizer,
         Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
         EarlyStopping(options.early_stop_patience, options.min_delta),
         Feed(training, order, workers),
         Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
-        Log(folder, at["step"], at["epoch"], accelerator.is_main_process),
+        Log(options.output_dir, at["step"], at["epoch"], accelerator.is_main_process),
         eyes, words, pictures, free_running, str(data.annotations or data.data), unfreezing, _remembered(settings),
     )  # fmt: skip
-    if checkpoint:
-        restore(run, checkpoint)
-        say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
-    elif accelerator.is_main_process:
-        begin(folder, settings)
-
-    unfreezing.begin(run.position.epoch)
-    say(model_info(eyes, model.decoder, optimizer), quiet)
-    try:
-        why = fit(run)
-    finally:
-        run.log.close()
-    best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60
-    say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
-    if best.is_file():
-        what = MONITORED[options.monitor]
-        say(f"Best {what.removeprefix('the ')} {abs(run.stopping.best):.3f}, in {best}.", quiet)
-    return best
 
 
 def _remembered(settings: dict[str, Any]) -> dict[str, Any]:
