@@ -2,7 +2,7 @@
 few in which the gradient is large.
 
 What a small network learns late, because the gradient hardly points there at first (where to look, what lies left of what), it
-learns several times sooner so. K. Jordan et al., *Muon: An optimizer for hidden layers in neural networks*, 2024,
+learns sooner so (docs/scenes_tries.md). K. Jordan et al., *Muon: An optimizer for hidden layers in neural networks*, 2024,
 kellerjordan.github.io/posts/muon; the size of a step, so that AdamW's learning rates fit, from J. Liu et al., *Muon is Scalable
 for LLM Training*, arXiv:2502.16982, section 2.2. torch.optim.Muon multiplies in bf16, which many CPUs cannot, and takes no
 convolutions.
