@@ -314,7 +314,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         read = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise WrongUse(f"The settings file {file} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise WrongUse(f"The settings file {file} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(read, dict | NoneType):
         raise WrongUse(f"The settings file {file} must name rooms, and under each its settings; it holds {read!r:.60}.")

@@ -301,6 +301,7 @@ def save_vocab(vocabulary: Vocabulary, path: Path | str) -> None:
 
     Raises:
         WrongUse: the name ends otherwise.
+        Problem: the file cannot be written.
     """
     path = Path(path)
     if path.suffix == ".json":
@@ -309,8 +310,13 @@ def save_vocab(vocabulary: Vocabulary, path: Path | str) -> None:
         content = pickle.dumps(vocabulary.to_dict(), protocol=4)
     else:
         raise WrongUse(f"A vocabulary is written as .json or .pkl, and {path} ends otherwise; name it so.")
-    with written_whole(path) as file:
-        file.write(content)
+    try:
+        with written_whole(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise Problem(
+            f"{path} could not be written ({error.strerror or error}): free some space or choose another folder."
+        ) from error
 
 
 def load_vocab(path: Path | str) -> Vocabulary:

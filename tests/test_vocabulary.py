@@ -247,3 +247,9 @@ def test_any_bytes_are_refused_in_a_sentence(content: bytes) -> None:
     except (ValueError, module._WantsCode):
         return
     pickle.Unpickler(io.BytesIO(content)).load()  # only a real pickle of plain values gets here
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(Problem, match="could not be written"):
+        save_vocab(vocabulary, tmp_path / "photo.jpg" / "a.json")

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import showtell
 from showtell.errors import Problem, WrongUse
@@ -43,8 +43,9 @@ def load_provenance(output: Path) -> Provenance | None:
     """What an output file was made with; None if nobody knows."""
     try:
         made_with = json.loads(provenance_path(output).read_bytes())
-        return made_with if {"model", "search"} <= set(made_with) else None
-    except (OSError, ValueError, TypeError):
+        _differences(made_with, made_with)  # fails where something is missing or of another kind
+        return cast(Provenance, made_with | {"search": asdict(SearchOptions()) | made_with["search"]})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
@@ -62,7 +63,7 @@ def check_provenance(now: Provenance, output: Path) -> None:
         raise WrongUse(
             f"{output} is there, but not {path.name}, which tells what made it: name another, or replace it by --overwrite."
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Problem(f"{path} is damaged: name another output, or replace both with --overwrite.") from error
     if differences:
         raise WrongUse(

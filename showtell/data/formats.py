@@ -214,6 +214,8 @@ def _column(setting: str, asked: str, columns: list[str], path: Path) -> str:
     for column in columns:
         if column.lower() == asked.lower():
             return column
+    if not any(columns):
+        raise WrongUse(f"{path} has no head line that names its columns: add one, such as image,caption.")
     nearest = get_close_matches(asked, columns, n=1, cutoff=0.0)
     advice = f"; set {setting} to {nearest[0]}, say" if nearest else ""
     raise WrongUse(f"{path} has no column {asked} (it has {', '.join(columns)}){advice}.")

@@ -103,10 +103,14 @@ def load_result(path: Path) -> Result:
         content = json.loads(scores.read_bytes())
         if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
             raise WrongUse(f"{scores} holds no scores of this showtell's: evaluate again.")
-        lines = map(json.loads, scores.with_name(PICTURES).read_text("utf-8").splitlines())
+        # Lines end with \n alone: str.splitlines would cut captions at U+2028 and its like, which JSON may hold as they are.
+        lines = [json.loads(line) for line in scores.with_name(PICTURES).read_text("utf-8").split("\n") if line]
         pictures = {str(line["image_id"]): line for line in lines}
-        return Result(scores, content["scores"], content["diversity"], content["protocol"], pictures)
+        parts = content["scores"], content["diversity"], content["protocol"]
+        if not all(isinstance(part, dict) for part in parts) or not all({"caption", "references"} <= set(each) for each in lines):
+            raise ValueError("something is missing in them")
+        return Result(scores, *parts, pictures)
     except OSError as error:
         raise Problem(f"{error.filename} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Problem(f"{scores.parent} holds damaged scores ({error}): evaluate again.") from error

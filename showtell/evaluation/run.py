@@ -25,7 +25,7 @@ from showtell.errors import Problem, WrongUse
 from showtell.evaluation.matching import Matched, choose_split, match, named, references_hash
 from showtell.evaluation.options import EvaluationOptions
 from showtell.evaluation.predictions import Prediction, read_predictions
-from showtell.evaluation.results import CAPTIONS, SCORES, save_captions, save_pictures, save_scores
+from showtell.evaluation.results import CAPTIONS, PICTURES, SCORES, save_captions, save_pictures, save_scores
 from showtell.evaluation.table import score_table
 from showtell.metrics import MetricOptions, Scores, score
 from showtell.metrics.signature import reference_counts
@@ -47,8 +47,7 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     """
     if options.model is None and options.predictions is None:
         raise WrongUse("Nothing to score: name a model with --model, or captions with --predictions.")
-    if (options.output_dir / SCORES).exists() and not options.overwrite:
-        raise WrongUse(f"{options.output_dir} holds scores already: name another --output_dir, or replace them by --overwrite.")
+    _check_output(options)
     records = read_records(data, need_pictures=options.model is not None)
     wanted, split = choose_split(records, options.split)
     if options.model is not None:
@@ -80,6 +79,25 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     save_scores(options.output_dir, scores, protocol, {} if training else {"novel": "the data have no train split"})
     _show(scores, matched, options)
     return SOME_LEFT_OUT if matched.missing or matched.unknown else ALL_DONE
+
+
+def _check_output(options: EvaluationOptions) -> None:
+    """See that nothing is replaced unasked, and never the file that is to be scored.
+
+    Raises:
+        WrongUse: something would be.
+    """
+    folder = options.output_dir
+    written = [folder / SCORES]
+    if options.predictions is not None:
+        written += [folder / CAPTIONS, folder / PICTURES]
+        if options.predictions.resolve() in [path.resolve() for path in written]:
+            raise WrongUse(f"{options.predictions} would be replaced by what is written to {folder}: name another --output_dir.")
+    there = next((path for path in written if path.exists()), None)
+    if there and not options.overwrite:
+        raise WrongUse(
+            f"{folder} holds {there.name} already: name another --output_dir, or replace what is there by --overwrite."
+        )
 
 
 def _captioned(options: EvaluationOptions, wanted: Sequence[Record], search: SearchOptions, workers: int) -> list[Prediction]:

@@ -163,7 +163,7 @@ def read_model_file(path: Path) -> dict[str, Any]:
         Problem: as for `load_artefact`.
     """
     if not path.is_file():
-        raise Problem(f"there is no model at {path}: train one (showtell train), or name another with --model.")
+        raise Problem(f"there is no model at {path}: train one (showtell train), or name another.")
     try:
         _check_archive(path)
         content = read_pt(path)

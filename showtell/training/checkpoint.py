@@ -128,7 +128,7 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
             f"{folder} holds another run: go on with it (--resume), replace it (--overwrite), or name another --output_dir."
         )
     if file.is_file():
-        _check_settings(settings, yaml.safe_load(file.read_text("utf-8")), file)
+        _check_settings(settings, _saved_settings(file), file)
     return last.is_file()
 
 
@@ -138,6 +138,21 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
         (folder / name).unlink(missing_ok=True)
     with written_whole(folder / "settings.yaml") as file:
         file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())
+
+
+def _saved_settings(file: Path) -> dict[str, dict[str, Any]]:
+    """What `begin` saved, by room.
+
+    Raises:
+        Problem: it is damaged.
+    """
+    try:
+        saved = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        saved = None
+    if not isinstance(saved, dict) or not all(isinstance(room, dict) for room in saved.values()):
+        raise Problem(f"{file} is damaged, so that this run cannot be gone on with: start anew with --overwrite.")
+    return saved
 
 
 def _check_settings(now: dict[str, Any], then: dict[str, Any], file: Path) -> None:

@@ -132,6 +132,8 @@ def _train(
         f"on {accelerator.device} in {precision_of(accelerator)}",
         quiet,
     )
+    if options.resume and not checkpoint:
+        say(f"There is no checkpoint in {folder} to go on from: this run begins anew.", quiet)
     for note in begun.notes:
         say(note, quiet)
     at = checkpoint["checkpoint"]["position"] if checkpoint else {"step": 0, "epoch": 0}

@@ -89,6 +89,37 @@ def test_scores_are_not_replaced_unasked(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", ["captions.jsonl", "pictures.jsonl", "scores.json"])
+def test_the_file_that_is_scored_is_never_replaced(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("evaluation").mkdir()
+    file = Path("evaluation") / name
+    file.write_bytes(Path("said.json").read_bytes())
+    for flags in ((), ("--overwrite",)):
+        assert evaluate(*flags, predictions=str(file)) == 2
+        assert "would be replaced" in capsys.readouterr().err
+    assert evaluate() == 2  # nor is another's, unasked
+    assert name in capsys.readouterr().err
+    assert file.read_bytes() == Path("said.json").read_bytes()
+
+
+@pytest.mark.usefixtures("here")
+def test_signs_that_python_takes_for_ends_of_lines_are_no_ends_of_lines() -> None:
+    lines = [{"image": image, "caption": caption.replace(" ", "\u2028", 1)} for image, caption in SAID.items()]
+    Path("said.jsonl").write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
+    assert evaluate("--output_dir", "one", predictions="said.jsonl") == 0
+    assert load_result(Path("one")).pictures["a.jpg"]["caption"] == "a\u2028dog runs"
+    assert cli.main(["compare", "one", "one", "--draws", "100"]) == 0
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("content", ['{"model": 1, "search": 2}', "[" * 100_000, '{"model": null}'])
+def test_damaged_settings_beside_the_captions_are_passed_over(content: str) -> None:
+    Path("said.json.settings.json").write_text(content, encoding="utf-8")
+    assert evaluate() == 0
+    assert load_result(Path("evaluation")).protocol["search"] is None
+
+
+@pytest.mark.usefixtures("here")
 def test_missing_and_unknown_pictures_are_named_or_counted(capsys: pytest.CaptureFixture[str]) -> None:
     write({"a.jpg": "a dog"})
     assert evaluate() == 2
@@ -274,6 +305,16 @@ def test_what_cannot_be_compared_is_said(capsys: pytest.CaptureFixture[str]) -> 
     for content in ("{}", '{"format": "showtell scores", "version": 9}'):
         Path("two/scores.json").write_text(content, encoding="utf-8")
         assert cli.main(["compare", "one", "two"]) == 2
-    Path("two/scores.json").write_text("{", encoding="utf-8")
+    for content in (
+        "{",
+        "[" * 100_000,
+        '{"format": "showtell scores", "version": 1, "scores": [], "diversity": {}, "protocol": null}',
+    ):
+        Path("two/scores.json").write_text(content, encoding="utf-8")
+        Path("two/pictures.jsonl").write_text("", encoding="utf-8")
+        assert cli.main(["compare", "one", "two"]) == 3
+        assert "damaged" in capsys.readouterr().err
+    Path("two/scores.json").write_bytes(Path("one/scores.json").read_bytes())
+    Path("two/pictures.jsonl").write_text('{"image_id": "a.jpg", "caption": "a dog"}\n', encoding="utf-8")
     assert cli.main(["compare", "one", "two"]) == 3
     assert "damaged" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from showtell.model.captioner import Captioner
 from showtell.settings import plain
 from showtell.training import loop
 from showtell.training import run as run_room
+from showtell.training.checkpoint import check_folder
 from showtell.vocabulary import build_vocabulary, load_vocab, save_vocab
 
 
@@ -375,6 +376,13 @@ def test_other_settings_are_refused_when_resuming(tmp_path: Path, scenes: Path) 
     sentence = str(caught.value)
     assert "training.learning_rate was 0.005 and is 0.0001" in sentence and "decoder.hidden_size was 8 and is 16" in sentence
     assert "settings.yaml" in sentence and "resume" not in sentence.split("but")[1].split(":")[0]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "data: 3", "training: null", "a: [", "[" * 100_000])
+def test_damaged_settings_of_a_run_are_a_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(Problem, match="damaged"):
+        check_folder(tmp_path, {}, resume=True, overwrite=False)
 
 
 def test_settings_that_do_not_touch_the_numbers_may_change(tmp_path: Path, scenes: Path) -> None:
