@@ -5,7 +5,8 @@ from __future__ import annotations
 from benchmarks import decoding, pipeline
 from benchmarks.timing import Case
 
-TEXTBOOK, IMPORT, PARSED = "textbook decoder, float32", "`import torch`", "json, grouped by picture"
+TEXTBOOK, TRANSFORMS = "textbook decoder, float32", "torchvision's transforms"
+IMPORT, PARSED = "`import torch`", "json, grouped by picture"
 
 CASES = {
     "step": Case("training step, 196 cells, float32", TEXTBOOK, decoding.training_step(), 6),
@@ -13,9 +14,10 @@ CASES = {
     "step_pooled": Case("training step, pooled from 7 x 7, float32", TEXTBOOK, decoding.training_step(49, 4), 10),
     "step_pooled_bf16": Case("training step, pooled from 7 x 7, bf16", TEXTBOOK, decoding.training_step(49, 4, bf16=True), 18),
     "beam": Case("beam search, 5 beams, 32 pictures, 20 words", "textbook search, one by one", decoding.beams, 15),
-    "pictures": Case("64 photographs to pixels, one core", "torchvision's transforms", pipeline.photographs, 2, on_gpu=False),
+    "pictures": Case("64 photographs of 640 x 480 to pixels", TRANSFORMS, pipeline.photographs(64, 640, 480), 2, on_gpu=False),
+    "pictures_large": Case("4 photographs of 4000 x 3000", TRANSFORMS, pipeline.photographs(4, 4000, 3000), 2, on_gpu=False),
     "captioning": Case("64 photographs from disk to captions, 5 beams", "bare ResNet-50", pipeline.captioning, 1 / 1.35),
-    "features": Case("an epoch's 16 batches from the feature cache", "their training steps", pipeline.features, 20, on_gpu=False),
+    "features": Case("four batches from the feature cache", "their training steps", pipeline.features, 20, on_gpu=False),
     "annotations": Case("COCO 2014's captions to records, cold", PARSED, pipeline.annotations(from_index=False), on_gpu=False),
     "annotations_index": Case("the same from the index", PARSED, pipeline.annotations(from_index=True), on_gpu=False),
     "help": Case("`showtell --help`", IMPORT, pipeline.start_up("-m", "showtell", "--help"), on_gpu=False),

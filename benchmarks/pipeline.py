@@ -69,13 +69,17 @@ def on_one_thread(do: Way) -> Way:
     return alone
 
 
-def photographs(device: torch.device) -> Pair:
-    """64 photographs of 640 x 480, decoded and made 224 x 224, on one core."""
-    paths, options = made_up.photographs(folder("photographs"), PHOTOGRAPHS), PictureOptions()
-    return Pair(
-        on_one_thread(lambda: [load(path) for path in paths]),
-        on_one_thread(lambda: [shape(open_picture(path, options), options)[0] for path in paths]),
-    )
+def photographs(number: int, width: int, height: int) -> Callable[[torch.device], Pair]:
+    """Photographs decoded and made 224 x 224, on one core."""
+
+    def make(device: torch.device) -> Pair:
+        paths, options = made_up.photographs(folder(f"photographs_{width}"), number, (width, height)), PictureOptions()
+        return Pair(
+            on_one_thread(lambda: [load(path) for path in paths]),
+            on_one_thread(lambda: [shape(open_picture(path, options), options)[0] for path in paths]),
+        )
+
+    return make
 
 
 def captioning(device: torch.device) -> Pair:
@@ -106,7 +110,7 @@ def features(device: torch.device) -> Pair:
     """Reading a batch from the feature cache, against the training step that it feeds (pooled grid, bf16 where that is fast)."""
     torch.manual_seed(0)
     path = folder("features") / "grids.npy"
-    number = 16 * PICTURES
+    number = 4 * PICTURES
     grids = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(number, CELLS, CHANNELS))
     grids[:] = np.random.default_rng(0).random((number, 1, CHANNELS), np.float32)
     said = made_up.sentences(number * CAPTIONS)
@@ -116,11 +120,11 @@ def features(device: torch.device) -> Pair:
     batches = list(feed.batches(0))[:1]
     step = our_step(Decoder(DecoderOptions(), VOCABULARY, CHANNELS).to(device), batches[0].to(device), COPIES, bf16=False)
 
-    def sixteen_steps() -> None:
-        for _ in range(16):
+    def four_steps() -> None:
+        for _ in range(4):
             step()
 
-    return Pair(sixteen_steps, lambda: sum(1 for _ in feed.batches(0)), size=2.0 * grids.size)
+    return Pair(four_steps, lambda: sum(1 for _ in feed.batches(0)), size=2.0 * grids.size)
 
 
 def annotations(from_index: bool) -> Callable[[torch.device], Pair]:

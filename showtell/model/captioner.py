@@ -73,6 +73,7 @@ class Captioner:
     ) -> None:
         self.encoder, self.decoder = encoder.eval(), decoder.eval()
         self.vocabulary, self.pictures, self.name = vocabulary, pictures, name
+        self._eyes = self.encoder
         self.training: dict[str, Any] = {}
         self.scores: dict[str, Any] = {}
 
@@ -91,6 +92,7 @@ class Captioner:
             raise Problem(f"{path}: {problem}") from None
         captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, Path(path).name)
         captioner.training, captioner.scores = artefact.training, artefact.scores
+        captioner._eyes = captioner.encoder.folded()
         return captioner
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -141,7 +143,7 @@ class Captioner:
         """
         options = options or SearchOptions()
         device = self.encoder.pixel_mean.device
-        grid = self.encoder(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
+        grid = self._eyes(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
         begin = torch.full((len(grid), 1), START, device=device)
         unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if word in self.vocabulary.words))
         results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=unsaid)

@@ -144,7 +144,7 @@ def _fill(
     workers: int,
     quiet: bool,
 ) -> None:
-    encoder = encoder.to(device).eval()
+    encoder = encoder.to(device).folded()
 
     def encode(pixels: torch.Tensor) -> np.ndarray:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
