@@ -104,6 +104,7 @@ def test_floor_one_needs_no_torch() -> None:
         "compare --help",
         "data --help",
         "data coco2014 --help",
+        "data features --help",
     ],
 )
 def test_help_needs_neither_torch_nor_numpy(words: str) -> None:
