@@ -4,7 +4,7 @@
     python -m benchmarks step beam          # some; --help lists them
     python -m benchmarks growth             # how cost grows with batch, caption length, vocabulary and beams, as a plot
 
-The table goes to the screen, and with the machine's limits as JSON into --output_dir.
+The table goes to the screen, and with the machine's limits as JSON into --output_dir; it holds what earlier calls found there too.
 """
 
 from __future__ import annotations
@@ -55,21 +55,31 @@ def main() -> None:
         limits = machine.measure(device)
         head = machine.description(device)
         print(f"{head}: {limits.told()}", flush=True)
-        rows = []
+        results = options.output_dir / f"results_{device.type}.json"
+        rows = known(results, head)
         for name in chosen:
             if name in CASES and (device.type == "cpu" or CASES[name].on_gpu):
-                rows.append(run(name, CASES[name], device, limits, options.turns, not options.no_memory))
-                print(rows[-1].told(), flush=True)
+                rows[name] = run(name, CASES[name], device, limits, options.turns, not options.no_memory)
+                print(rows[name].told(), flush=True)
+                save({"machine": head, "limits": asdict(limits), "cases": [asdict(row) for row in rows.values()]}, results)
         if "growth" in chosen:
             growth = grow(device)
             draw(growth, head, options.output_dir / f"growth_{device.type}.png")
             save(growth, options.output_dir / f"growth_{device.type}.json")
         if rows:
-            print(f"\n{table(rows)}\n")
-            found = {"machine": head, "limits": asdict(limits), "turns": options.turns, "cases": [asdict(row) for row in rows]}
-            save(found, options.output_dir / f"results_{device.type}.json")
+            shown = table([rows[name] for name in CASES if name in rows])
+            print(f"\n{shown}\n")
             if options.into:
-                into(options.into, device.type, f"{head}: {limits.told()}\n\n{table(rows)}")
+                into(options.into, device.type, f"{head}: {limits.told()}\n\n{shown}")
+
+
+def known(path: Path, head: str) -> dict[str, Row]:
+    """What earlier calls found on this machine, so that cases can be run one by one and stand in one table."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {case["name"]: Row(**case) for case in found["cases"]} if found["machine"] == head else {}
 
 
 def save(found: object, path: Path) -> None:

@@ -9,7 +9,7 @@ from statistics import median
 
 from showtell.files import written_whole
 
-HEAD = ("case", "baseline", "s", "ours, s", "ratio", "goal", "memory, MB", "ours, MB", "share of limit")
+HEAD = ("case", "baseline", "s", "ours, s", "ratio", "turns", "goal", "memory, MB", "ours, MB", "share of limit")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Row:
             f"{median(self.baseline_seconds):.3g}",
             f"{median(self.seconds):.3g}",
             f"{self.ratio:.2f}" if self.ratio < 10 else f"{self.ratio:.1f}",
+            str(len(self.seconds)),
             "" if self.goal is None else f"{self.goal:.3g}",
             _megabytes(self.baseline_bytes),
             _megabytes(self.bytes),

@@ -66,16 +66,23 @@ class Times:
         return median(self.ratios)
 
 
+LONG = 10.0
+"""Seconds beyond which a first call counts: what it prepares for the next ones is nothing beside that."""
+
+
 def in_turns(pair: Pair, turns: int) -> Times:
-    """One call each that does not count, then so many turns; who begins changes from turn to turn."""
+    """So many turns of both; who begins changes from turn to turn. Before them, one call each that counts only where it is long."""
     ways = {"baseline": pair.baseline, "ours": pair.ours}
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(-1, turns):
+    for name, way in ways.items():
+        took = seconds(way)
+        if took > LONG:
+            taken[name].append(took)
+    for turn in range(turns):
         for name in sorted(ways, reverse=turn % 2 == 1):
-            gc.collect()
-            took = seconds(ways[name])
-            if turn >= 0:
-                taken[name].append(took)
+            if len(taken[name]) <= turn:
+                gc.collect()
+                taken[name].append(seconds(ways[name]))
     return Times(**taken)
 
 

@@ -91,10 +91,18 @@ def test_the_share_is_of_the_limit_that_is_nearer() -> None:
     assert limits.share(operations=0.0, size=10.0, seconds=0.5, precision="float32") == pytest.approx(0.4)
 
 
+def test_a_long_first_call_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "seconds", lambda way: way())
+    called: list[str] = []
+    times = in_turns(Pair(lambda: (called.append("baseline"), 60.0)[1], lambda: (called.append("ours"), 2.0)[1]), turns=2)
+    assert called == ["baseline", "ours", "ours", "ours", "baseline"]
+    assert times.ratios == [30.0, 30.0]
+
+
 def test_turns_alternate_and_the_first_does_not_count() -> None:
     called: list[str] = []
     times = in_turns(Pair(lambda: called.append("baseline"), lambda: called.append("ours")), turns=2)
-    assert called == ["ours", "baseline", "baseline", "ours", "ours", "baseline"]
+    assert called == ["baseline", "ours", "baseline", "ours", "ours", "baseline"]
     assert len(times.baseline) == len(times.ours) == 2
 
 
@@ -123,6 +131,6 @@ def test_a_table_goes_into_a_document_and_nothing_else_changes(tmp_path: Path) -
     for _ in range(2):
         into(document, "cpu", table([row]))
     lines = document.read_text().splitlines()
-    assert "| a step | textbook | 3 | 0.5 | 6.00 | 6 | 8 | 1 | 25% |" in lines
+    assert "| a step | textbook | 3 | 0.5 | 6.00 | 2 | 6 | 8 | 1 | 25% |" in lines
     assert lines[0] == "before" and "old" not in lines and "after" in lines and "stays" in lines
     assert lines.count("<!-- end -->") == 2
