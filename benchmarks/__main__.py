@@ -4,7 +4,7 @@
     python -m benchmarks step beam          # some; --help lists them
     python -m benchmarks growth             # how cost grows with batch, caption length, vocabulary and beams, as a plot
 
-The table goes to the screen, and with the machine's limits as JSON into --output_dir; it holds what earlier calls found there too.
+The table goes to the screen, and with the machine's limits as JSON into --output_dir; what earlier calls found there stays in it.
 """
 
 from __future__ import annotations

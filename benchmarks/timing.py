@@ -71,7 +71,7 @@ LONG = 10.0
 
 
 def in_turns(pair: Pair, turns: int) -> Times:
-    """So many turns of both; who begins changes from turn to turn. Before them, one call each that counts only where it is long."""
+    """So many turns; who begins changes from turn to turn. Before them, one call each that counts only where it is long."""
     ways = {"baseline": pair.baseline, "ours": pair.ours}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for name, way in ways.items():

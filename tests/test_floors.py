@@ -113,6 +113,13 @@ def test_help_needs_neither_torch_nor_numpy(words: str) -> None:
     assert done.stdout.strip()
 
 
+def test_the_package_imports_neither_torch_nor_numpy_by_itself() -> None:
+    heavy = {"torch", "numpy", "PIL", "tyro"}
+    code = f"import sys, showtell, showtell.cli, showtell.search; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 def test_the_built_in_set_needs_no_torch(tmp_path: Path) -> None:
     counts = [word for split in ("train", "val", "test", "test_new") for word in (f"--{split}", "1")]
     program = "from showtell.cli import main\nif __name__ == '__main__': sys.exit(main())"
