@@ -16,7 +16,7 @@ from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.model.transfer import move_vocabulary, use_word_vectors
 from showtell.pictures import PictureOptions
 from showtell.training.options import TrainingOptions, WordsFrom
-from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab, save_vocab
+from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def new_start(
     options: TrainingOptions,
 ) -> Start:
     """The words of the training captions, and a model as the options describe it: new, or with the weights of a model file.
+
+    Nothing is written: a run that is refused leaves no vocabulary behind.
 
     Raises:
         WrongUse: the vocabulary file or the model has other words, or the model another architecture.
@@ -120,7 +122,7 @@ def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOp
 
 
 def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], options: VocabularyOptions) -> Vocabulary:
-    """The vocabulary of the training captions: from its file, which must have come from them, else built and saved there.
+    """The vocabulary of the training captions: from its file, which must have come from them, else built.
 
     Raises:
         WrongUse: the file came from other captions or other options.
@@ -131,10 +133,7 @@ def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], optio
         vocabulary.check_captions(captions_hash(captions), path)
         vocabulary.check_options(options, path)
         return vocabulary
-    vocabulary = build_vocabulary(captions, options)
-    if path is not None:
-        save_vocab(vocabulary, path)
-    return vocabulary
+    return build_vocabulary(captions, options)
 
 
 def loaded_model(

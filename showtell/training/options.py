@@ -111,6 +111,8 @@ class TrainingOptions:
         ]
         if not 0 <= self.seed < 1 << 32:
             found.append(f"seed is {self.seed}; it must lie between 0 and {(1 << 32) - 1}.")
+        if self.vocab is not None and self.vocab.suffix not in (".pkl", ".json"):
+            found.append(f"vocab is {self.vocab}; its name must end in .pkl or .json.")
         if self.monitor != "val_loss" and self.scored_pictures == 0:
             found.append(f"monitor is {self.monitor}, but scored_pictures is 0: let some be captioned.")
         if not 0 < self.layer_decay <= 1:

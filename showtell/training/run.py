@@ -36,7 +36,7 @@ from showtell.training.optimisation import EarlyStopping, Schedule, build_optimi
 from showtell.training.options import FinetuningOptions, TrainingOptions
 from showtell.training.state import Feed, Run
 from showtell.training.unfreezing import Unfreezing
-from showtell.vocabulary import Vocabulary, VocabularyOptions
+from showtell.vocabulary import Vocabulary, VocabularyOptions, save_vocab
 
 OF_THE_MACHINE = ("output_dir", "vocab", "pretrained_path", "word_vectors", "device", "quiet", "checkpoint_minutes", "max_steps")
 """Settings of the training room that say nothing of how the model came about."""
@@ -141,8 +141,11 @@ def _train(
     if checkpoint:
         restore(run, checkpoint)
         say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
-    elif accelerator.is_main_process:
-        begin(folder, settings)
+    if accelerator.is_main_process:  # all has been checked: from here on the disk is written to
+        if options.vocab and not options.vocab.exists():
+            save_vocab(begun.vocabulary, options.vocab)
+        if not checkpoint:
+            begin(folder, settings)
 
     run.unfreezing.begin(run.position.epoch)
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)

@@ -238,6 +238,18 @@ def test_a_model_of_another_architecture_is_refused(tmp_path: Path, scenes: Path
         run(small(tmp_path / "second", scenes, pretrained_path=first / "last_model.pt", hidden_size=9))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"encoder_weights": "nowhere.pt"}, {"unfreeze": ("2:layer9",)}, {"cache_maps": True}],
+    ids=["no such weights", "no such group", "no place to cut"],
+)
+def test_a_refused_run_leaves_nothing(tmp_path: Path, scenes: Path, changes: dict[str, Any]) -> None:
+    """A vocabulary that it left would be taken for another run's, or refused to it."""
+    with pytest.raises(Problem):
+        run(small(tmp_path, scenes, **changes))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_with_other_words_is_refused(tmp_path: Path, scenes: Path) -> None:
     first = run(small(tmp_path / "first", scenes, epochs=1, max_steps=1))
     with pytest.raises(WrongUse, match="other words than these captions"):
