@@ -54,6 +54,8 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
 
             captioner = Captioner.from_pretrained(model, options.device)
             screen.say(f"{captioner.name} speaks ({model}).")
+            if unknown := [word for word in search.forbid if word not in captioner.vocabulary.words]:
+                screen.say(f"{captioner.name} has no word {' or '.join(unknown)} to be forbidden: see how its captions write it.")
             output.begin()
             with Threads(options.workers) as threads, screen.progress(total):
                 opened = threads.map(partial(open_job, options=captioner.pictures), chain([first], jobs), 2 * options.batch_size)
