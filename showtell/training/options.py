@@ -77,7 +77,7 @@ class TrainingOptions:
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints inside an epoch; one is written at every epoch's end as well."""
     max_steps: int = 0
-    """Stop after this many optimiser steps; 0 means no limit."""
+    """Stop after this many optimiser steps, and validate then; 0 means no limit."""
     device: Device = "auto"
     """Where to compute: auto takes cuda, then mps, then cpu."""
     precision: Precision = "auto"

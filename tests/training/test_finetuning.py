@@ -278,6 +278,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path: Path, scenes: Path, mod
         finetuned(settings)
     (tmp_path / "checkpoints" / "finetuned_model.pt").unlink()
     finetuned(settings)
+    (tmp_path / "checkpoints" / "finetuned_model.pt").unlink()
     with pytest.raises(WrongUse, match="holds another run"):
         finetuned(settings)
     for name in ("best_model", "a/b", "", ".."):

@@ -284,6 +284,20 @@ def test_early_stopping_ends_it_and_keeps_the_best(tmp_path: Path, scenes: Path,
     assert len(events(folder, "epoch")) == 3
 
 
+@pytest.mark.parametrize(("steps", "epochs"), [(2, [0]), (3, [0]), (4, [0, 1])])
+def test_a_run_that_its_steps_end_is_validated_and_keeps_its_best(
+    tmp_path: Path, scenes: Path, steps: int, epochs: list[int]
+) -> None:
+    settings = small(tmp_path, scenes, max_steps=steps)
+    folder = run(settings)
+    best = load_artefact(folder / "best_model.pt").training
+    assert best["epochs"] in epochs and best["lowest_val_loss"] == min(line["val_loss"] for line in events(folder, "epoch"))
+    assert [line["step"] for line in events(folder, "epoch")] == sorted({min(3, steps) - 1, steps - 1})
+    same = (folder / "log.jsonl").read_text("utf-8").count('"epoch"')
+    run(replace(settings, training=replace(settings.training, resume=True)))
+    assert (folder / "log.jsonl").read_text("utf-8").count('"epoch"') == same
+
+
 @pytest.mark.parametrize("minutes", [0.0, 5.0])
 def test_a_loss_that_is_not_finite_stops_it_and_leaves_the_last_good_checkpoint(
     tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch, minutes: float
