@@ -74,7 +74,7 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
         if len(batch.pictures):
             with nullcontext() if last_of_step else accelerator.no_sync(run.model):
                 loss, tally = run.model(batch.to(accelerator.device))
-                accelerator.backward(loss / options.accumulate)
+                accelerator.backward(loss / order.group(position.batch - 1, options.accumulate))
             position.sums += tally.stack().detach().cpu()
             run.log.step(position.step, loss.detach())
         if not last_of_step:

@@ -272,6 +272,19 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, scenes: Path) 
     assert torch.nn.functional.cosine_similarity(mine, yours, dim=0) > 0.99
 
 
+def test_the_last_short_group_counts_by_its_own_batches(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three batches in groups of two: halves of the first two losses go backward, and the whole of the third."""
+    backward, sent = run_room.Accelerator.backward, []
+
+    def note(accelerator: Any, loss: torch.Tensor) -> None:
+        sent.append(float(loss))
+        backward(accelerator, loss)
+
+    monkeypatch.setattr(run_room.Accelerator, "backward", note)
+    folder = run(small(tmp_path, scenes, accumulate=2, epochs=1))
+    assert sent == [loss / share for (_, loss), share in zip(losses(folder), (2, 2, 1), strict=True)]
+
+
 # ------------------------------------------------------------------------------------------------------ what ends a run
 
 
