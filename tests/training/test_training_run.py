@@ -234,8 +234,11 @@ def test_a_run_starts_from_a_models_weights(tmp_path: Path, scenes: Path) -> Non
 
 def test_a_model_of_another_architecture_is_refused(tmp_path: Path, scenes: Path) -> None:
     first = run(small(tmp_path / "first", scenes, epochs=1, max_steps=1))
-    with pytest.raises(WrongUse, match="another architecture than the settings describe"):
+    said = r"another architecture than the settings describe \(hidden_size is 8 in the model and 9 in the settings\): leave"
+    with pytest.raises(WrongUse, match=said):
         run(small(tmp_path / "second", scenes, pretrained_path=first / "last_model.pt", hidden_size=9))
+    with pytest.raises(WrongUse, match=r"\(encoder is tiny in the model and resnet18 in the settings, hidden_size"):
+        run(small(tmp_path / "third", scenes, pretrained_path=first / "last_model.pt", hidden_size=9, encoder="resnet18"))
 
 
 @pytest.mark.parametrize(
