@@ -19,7 +19,7 @@ from showtell.captioning.output import NoOutput, output_for
 from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, out_of_memory
 from showtell.model.hub import find_model
 from showtell.search import SearchOptions
 
@@ -113,8 +113,8 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
         return {}
     try:
         captions = captioner.caption_pixels(np.stack([each.pixels for each in readable]), search)  # N x S x S x 3
-    except RuntimeError as error:  # torch has kinds of its own for it, but is not imported here
-        if "out of memory" in str(error) or "allocate memory" in str(error):
+    except RuntimeError as error:
+        if out_of_memory(error):
             raise Problem(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size.") from error
         raise
     return {each.job: caption for each, caption in zip(readable, captions, strict=True)}

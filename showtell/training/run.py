@@ -18,7 +18,7 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
-from showtell.errors import WrongUse
+from showtell.errors import Problem, WrongUse, out_of_memory
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
@@ -151,6 +151,14 @@ def _train(
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)
     try:
         why = fit(run)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise Problem(
+            f"a batch of {options.batch_size} pictures with all their captions does not fit into memory: start anew "
+            "(--overwrite) with a lower --batch_size, and with --accumulate so much higher, so that a step sees as many pictures "
+            "as before; or with fewer --captions_per_picture."
+        ) from error
     finally:
         run.log.close()
     best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60

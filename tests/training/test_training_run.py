@@ -335,6 +335,18 @@ def test_a_loss_that_is_not_finite_stops_it_and_leaves_the_last_good_checkpoint(
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run" / "last_model.pt").values())
 
 
+@pytest.mark.parametrize(
+    "said", ["CUDA out of memory. Tried to allocate 20.00 GiB.", "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_too_large_a_batch_is_a_sentence(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    def fail(model: Any, batch: Any) -> Any:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(run_room.TrainingModel, "forward", fail)
+    with pytest.raises(Problem, match=r"a batch of 4 pictures .* does not fit into memory: .* --batch_size"):
+        run(small(tmp_path, scenes))
+
+
 def test_a_rate_that_is_far_too_high_leaves_no_broken_model(tmp_path: Path, scenes: Path) -> None:
     """The loss of the only step is finite; what that step did to the weights shows in the validation."""
     settings = small(tmp_path, scenes, learning_rate=1e30, encoder_learning_rate=1e30, batch_size=10, grad_clip=0.0)
