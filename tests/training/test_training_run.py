@@ -470,6 +470,19 @@ def test_a_run_whose_words_changed_is_not_gone_on_with(tmp_path: Path, copied: P
         run(replace(settings, training=replace(settings.training, resume=True, epochs=2)))
 
 
+@pytest.mark.parametrize("best", [True, False])
+def test_a_cut_off_checkpoint_tells_how_to_go_on(tmp_path: Path, scenes: Path, best: bool) -> None:
+    settings = small(tmp_path, scenes, epochs=1)
+    folder = run(settings)
+    (folder / "last_model.pt").write_bytes((folder / "last_model.pt").read_bytes()[:-1000])
+    if not best:
+        (folder / "best_model.pt").unlink()
+    with pytest.raises(Problem, match=r"last_model\.pt cannot be read as a model: it is cut off") as caught:
+        run(replace(settings, training=replace(settings.training, resume=True)))
+    assert "its maker" not in str(caught.value) and str(caught.value).endswith("anew (--overwrite).")
+    assert (f"--pretrained_path {folder / 'best_model.pt'} with another --output_dir" in str(caught.value)) is best
+
+
 def test_a_model_without_a_runs_state_is_not_gone_on_with(tmp_path: Path, scenes: Path) -> None:
     settings = small(tmp_path, scenes, epochs=1)
     folder = run(settings)
