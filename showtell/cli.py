@@ -50,7 +50,7 @@ def _train(call: Call) -> int:
     settings = fill(TrainSettings(), call.arguments, prog=call.prog, config=call.config)
     from showtell.training.run import train
 
-    train(
+    return train(
         data=settings.data,
         vocabulary=settings.vocabulary,
         pictures=settings.pictures,
@@ -59,8 +59,7 @@ def _train(call: Call) -> int:
         decoder=settings.decoder,
         options=settings.training,
         settings=plain(settings),
-    )
-    return 0
+    ).status
 
 
 def _finetune(call: Call) -> int:
@@ -80,7 +79,7 @@ def _finetune(call: Call) -> int:
     settings = fill(defaults, call.arguments, prog=call.prog, config=call.config)
     from showtell.training.run import finetune
 
-    finetune(
+    return finetune(
         data=settings.data,
         vocabulary=settings.vocabulary,
         pictures=settings.pictures,
@@ -90,8 +89,7 @@ def _finetune(call: Call) -> int:
         options=settings.training,
         finetuning=settings.finetuning,
         settings=plain(settings),
-    )
-    return 0
+    ).status
 
 
 def _caption(call: Call) -> int:

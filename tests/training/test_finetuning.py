@@ -44,7 +44,7 @@ def tuned(folder: Path, scenes: Path, model: Path, **changes: Any) -> FinetuneSe
 
 def finetuned(settings: FinetuneSettings) -> Path:
     """Fine-tunes, as `showtell finetune` does; returns the run's folder."""
-    path = finetune(
+    path, _ = finetune(
         data=settings.data, vocabulary=settings.vocabulary, pictures=settings.pictures, augmentation=settings.augment,
         encoder=settings.encoder, decoder=settings.decoder, options=settings.training, finetuning=settings.finetuning,
         settings=plain(settings),

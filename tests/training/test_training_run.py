@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_kit import events, losses, run, same_run, small, weights
+from training_kit import command, events, losses, run, same_run, small, weights
 
+from showtell import cli
 from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import load_artefact, read_model_file
 from showtell.model.captioner import Captioner
@@ -380,6 +381,18 @@ def test_a_broken_picture_is_named_once_and_left_out(tmp_path: Path, copied: Pat
     folder = run(small(tmp_path, copied))
     assert capsys.readouterr().err.count(broken.name) == 1
     assert len(losses(folder)) == 6
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_exit_status_tells_that_pictures_were_left_out(
+    tmp_path: Path, copied: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    _, *flags = command(small(tmp_path, copied, epochs=1, quiet=False))[1:]
+    assert cli.main(flags) == 0
+    next((copied / "images" / split).iterdir()).write_bytes(b"no picture")
+    capsys.readouterr()
+    assert cli.main([*flags, "--overwrite"]) == 1
+    assert "Pictures that could not be read and were left out: 1 (each is named above)." in capsys.readouterr().err
 
 
 def test_a_batch_of_broken_pictures_is_passed_over(tmp_path: Path, copied: Path) -> None:
