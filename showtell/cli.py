@@ -214,8 +214,10 @@ def main(arguments: Sequence[str] | None = None, config: object | None = None) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Problem.status
     except OSError as error:
-        what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
-        return _complain(f"{what}: {error.filename}." if error.filename else f"{what}.", Problem.status)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "The disk is full" if full else error.strerror or str(error)
+        advice = "make room, then run this again" if full else "see that it can be read and written, or name another place"
+        return _complain(f"{what}: {error.filename}; {advice}." if error.filename else f"{what}; {advice}.", Problem.status)
 
 
 def _complain(sentence: str, status: int) -> int:

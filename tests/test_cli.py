@@ -65,8 +65,12 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (WrongUse("a is wrong; use b."), 2, "showtell: a is wrong; use b.\n"),
         (Problem("c broke; mend it."), 3, "showtell: c broke; mend it.\n"),
         (KeyboardInterrupt(), 130, "showtell: Interrupted.\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), 3, "showtell: The disk is full.\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "out.jsonl"), 3, "showtell: Permission denied: out.jsonl.\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 3, "showtell: The disk is full; make room, then run this again.\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out.jsonl"),
+            3,
+            "showtell: Permission denied: out.jsonl; see that it can be read and written, or name another place.\n",
+        ),
         (ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"), 3, 'pip install ".[train]"'),
     ],
 )
