@@ -122,6 +122,17 @@ def test_links_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
 
 
+def test_pages_can_be_followed_one_after_another() -> None:
+    """None writes where another has written, and a set that two of them draw is the same."""
+    written: dict[tuple[str, str], str] = {}
+    for page in PAGES:
+        for line in (line for block in blocks(page) if block.kind == "bash" for line in block.text.splitlines()):
+            command = line.split(" --")[0]
+            for flag, place in re.findall(r" --(output_dir|output_name|output|data) (\S+)", line):
+                if (flag == "data") is (command == "showtell data scenes") and command != "showtell train":
+                    assert written.setdefault((flag, place), line) == line, (page, line)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_settings_that_are_named_are_there(page: str) -> None:
     flags = set(re.findall(r"--(\w+)", (ROOT / "tests" / "flags.txt").read_text("utf-8")))
