@@ -163,7 +163,7 @@ def lack_disk(patch: pytest.MonkeyPatch) -> None:
 def never_learn(patch: pytest.MonkeyPatch) -> None:
     from showtell.training import loop
 
-    patch.setattr(loop, "validate", lambda run: 1.0)
+    patch.setattr(loop, "validate", lambda run, seconds: 1.0)
 
 
 def lose_the_loss(patch: pytest.MonkeyPatch) -> None:
