@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from showtell.errors import Problem
 from showtell.model.exported import ENCODER
 from showtell.model.graphs import tidy
 from showtell.pictures import PictureOptions, list_pictures, open_picture, shape
@@ -37,6 +38,8 @@ def calibration_pixels(folder: Path, options: PictureOptions) -> npt.NDArray[np.
         Problem: there are none, or one of them cannot be read.
     """
     paths = list_pictures(folder)
+    if not paths:
+        raise Problem(f"{folder} holds no pictures: name a folder of some hundred of the kind that will be captioned.")
     chosen = paths[:: max(1, len(paths) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
     return np.stack([shape(open_picture(path, options), options)[0] for path in chosen])
 
@@ -86,7 +89,11 @@ def _dynamic(model: ModelProto) -> ModelProto:
     with tempfile.TemporaryDirectory() as work:
         whole, small = Path(work) / "whole.onnx", Path(work) / "small.onnx"
         onnx.save(model, whole)
-        quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+        vectors = {weight.name for weight in model.graph.initializer if len(weight.dims) < 2}
+        spared = [node.name for node in model.graph.node if node.op_type == "MatMul" and vectors & set(node.input)]
+        quantize_dynamic(
+            whole, small, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True, nodes_to_exclude=spared
+        )  # spared is attention's product with v, on tanh's values, which has no second dimension to save on
         return tidy(onnx.load(small))
 
 
