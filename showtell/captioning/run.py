@@ -50,7 +50,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
             known = list(jobs)
             jobs, total = iter(known), len(known)
         if first := next(jobs, None):
-            from showtell.model.captioner import Captioner  # here, since it brings torch, which takes seconds
+            from showtell.model.captioner import Captioner  # here, since it brings Pillow and onnxruntime, or torch
 
             captioner = Captioner.from_pretrained(model, options.device)
             screen.say(f"{captioner.name} speaks ({model}).")
@@ -113,7 +113,7 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
         return {}
     try:
         captions = captioner.caption_pixels(np.stack([each.pixels for each in readable]), search)  # N x S x S x 3
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if out_of_memory(error):
             raise Problem(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size.") from error
         raise
