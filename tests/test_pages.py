@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,6 +162,15 @@ def lack_disk(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 0))  # type: ignore[attr-defined]
 
 
+def lose_a_worker(patch: pytest.MonkeyPatch) -> None:
+    from showtell.data.batches import CaptionedPictures
+
+    def die(source: Any, index: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    patch.setattr(CaptionedPictures, "__getitem__", die)
+
+
 def never_learn(patch: pytest.MonkeyPatch) -> None:
     from showtell.training import loop
 
@@ -191,6 +202,7 @@ PROVOCATIONS: list[tuple[str, Callable[[pytest.MonkeyPatch], None] | None]] = [
     (CAPTION + "--model pretrained_models/scenes.pt", lack_memory),
     (TRAIN, lack_memory),
     (TRAIN + "--freeze_encoder", lack_disk),
+    (TRAIN.replace("--workers 0", "--workers 1"), lose_a_worker),
     (TRAIN + "--device cuda", lambda patch: patch.setattr("torch.cuda.is_available", lambda: False)),
     (TRAIN + "--freeze_encoder --max_steps 1", None),
     (TRAIN + "--captions_per_picture 1 --epochs 9 --early_stop_patience 1", never_learn),

@@ -18,7 +18,7 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
-from showtell.errors import Problem, WrongUse, out_of_memory
+from showtell.errors import Problem, WrongUse, first_line, out_of_memory
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
@@ -176,11 +176,16 @@ def _fit(run: Run) -> str:
     """Trains until the run ends; returns why it did. The log is closed whatever happens.
 
     Raises:
-        Problem: a batch does not fit into memory; and as `fit`.
+        Problem: a batch does not fit into memory, or a worker was killed; and as `fit`.
     """
     try:
         return fit(run)
     except RuntimeError as error:
+        if str(error).startswith("DataLoader worker"):  # ... (pid 7) is killed by signal: Killed
+            raise Problem(
+                f"a process that opens pictures has died ({first_line(error)}), most often for want of memory: go on with "
+                "--resume and fewer --workers."
+            ) from error
         if not out_of_memory(error):
             raise
         raise Problem(
