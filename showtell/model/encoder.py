@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,31 +12,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from showtell.errors import WrongUse, first_line
 from showtell.model.backbones import Backbone, Timm, build_backbone, check_encoder
+from showtell.model.grid import GridShape
 from showtell.model.options import EncoderOptions
 from showtell.model.weights import load_backbone_weights
 from showtell.pictures import PictureOptions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class GridShape:
-    """The cells of a grid, row by row from the top left, as they lie on the square picture that the encoder sees."""
-
-    rows: int
-    columns: int
-    copies: int = 1
-    """How many cells of the promised grid each of these stands for: 4 where 14 x 14 is pooled up from 7 x 7."""
-
-    @property
-    def cells(self) -> int:
-        return self.rows * self.columns
-
-    def box(self, cell: int) -> tuple[float, float, float, float]:
-        """The part of the picture that a cell stands for: left, top, right, bottom, each in 0..1."""
-        row, column = divmod(cell, self.columns)
-        return column / self.columns, row / self.rows, (column + 1) / self.columns, (row + 1) / self.rows
 
 
 class Encoder(nn.Module):

@@ -139,6 +139,13 @@ def test_quiet_names_only_what_is_skipped(caption: Caption, capsys: pytest.Captu
     assert said.out == "" and said.err.count("\n") == 1 and BROKEN in said.err
 
 
+def test_a_forbidden_word_that_the_model_does_not_have_is_named(caption: Caption, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caption("photos/sub/z.png", search=SearchOptions(forbid=("<unk>", "white", "Grey", "purple"))) == 0
+    assert "model.pt has no word Grey or purple to be forbidden: see how its captions write it.\n" in capsys.readouterr().err
+    caption("photos/sub/z.png", search=SearchOptions(forbid=("white",)))
+    assert "forbidden" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("images", [[BROKEN], ["nowhere.jpg"], ["*.webp"], [BROKEN, "https://example.org/a.jpg"], ["-"]])
 def test_nothing_readable(caption: Caption, images: list[str]) -> None:
     assert caption(*images, output="out.jsonl") == 3
@@ -174,9 +181,10 @@ def test_no_torch_before_a_model_is_needed(here: Path) -> None:
 
 
 def test_too_large_a_batch_is_a_sentence(caption: Caption, captioner: Any) -> None:
-    captioner.error = RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.")
-    with pytest.raises(Problem, match="lower batch_size"):
-        caption("photos")
+    for error in (RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."), MemoryError()):
+        captioner.error = error
+        with pytest.raises(Problem, match="lower batch_size"):
+            caption("photos")
     captioner.error = RuntimeError("a bug")
     with pytest.raises(RuntimeError, match="a bug"):
         caption("photos")
