@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import os
 import pickle
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
