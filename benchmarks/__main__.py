@@ -30,7 +30,7 @@ def run(name: str, case: Case, device: torch.device, limits: Limits, turns: int,
     pair = case.make(device)
     times = in_turns(pair, turns)
     share = limits.share(operations(pair.ours), pair.size, min(times.ours), pair.precision)
-    peaks = [peak(name, way, device.type) if memory else None for way in ("baseline", "ours")]
+    peaks = [peak(name, way, device.type) if memory and case.memory else None for way in ("baseline", "ours")]
     return Row(name, case.what, case.baseline, case.goal, device.type, times.baseline, times.ours, times.ratio, *peaks, share)
 
 

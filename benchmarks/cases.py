@@ -7,6 +7,7 @@ from benchmarks.timing import Case
 
 TEXTBOOK, TRANSFORMS = "textbook decoder, float32", "torchvision's transforms"
 IMPORT, PARSED = "`import torch`", "json, grouped by picture"
+PROGRAM = {"on_gpu": False, "memory": False}
 
 CASES = {
     "step": Case("training step, 196 cells, float32", TEXTBOOK, decoding.training_step(), 6),
@@ -20,8 +21,8 @@ CASES = {
     "features": Case("four batches from the feature cache", "their training steps", pipeline.features, 20, on_gpu=False),
     "annotations": Case("COCO 2014's captions to records, cold", PARSED, pipeline.annotations(from_index=False), on_gpu=False),
     "annotations_index": Case("the same from the index", PARSED, pipeline.annotations(from_index=True), on_gpu=False),
-    "help": Case("`showtell --help`", IMPORT, pipeline.start_up("-m", "showtell", "--help"), on_gpu=False),
-    "train_help": Case("`showtell train --help`", IMPORT, pipeline.start_up("-m", "showtell", "train", "--help"), on_gpu=False),
-    "import": Case("`import showtell`", IMPORT, pipeline.start_up("-c", "import showtell"), on_gpu=False),
+    "help": Case("`showtell --help`", IMPORT, pipeline.start_up("-m", "showtell", "--help"), **PROGRAM),
+    "train_help": Case("`showtell train --help`", IMPORT, pipeline.start_up("-m", "showtell", "train", "--help"), **PROGRAM),
+    "import": Case("`import showtell`", IMPORT, pipeline.start_up("-c", "import showtell"), **PROGRAM),
     "cider": Case("CIDEr-D of 5,000 captions", "pycocoevalcap", pipeline.cider, 30, on_gpu=False),
 }  # fmt: skip

@@ -47,6 +47,8 @@ class Case:
     """The least ratio, baseline's seconds over ours, that this project set itself on two CPU cores."""
     on_gpu: bool = True
     """Whether it is worth while on a GPU."""
+    memory: bool = True
+    """Whether its memory is measured; not that of other programs, for Linux counts what their caller had as theirs."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def operations(way: Way) -> float:
 
 
 def peak(name: str, way: str, device: str) -> int:
-    """Bytes that one call of a case's way takes beyond what was there before; where another program is called, all of it.
+    """Bytes that one call of a case's way takes beyond what was there before.
 
     Measured in a new process. On a GPU, of its memory; elsewhere of the process, where the system tells (on Linux exactly,
     on others no less than what the preparations took).
@@ -115,10 +117,9 @@ def _peak_here(name: str, way: str, device: str) -> int:
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
     _forget_the_peak()
-    before, others = _resident("VmRSS"), _largest(resource.RUSAGE_CHILDREN)
+    before = _resident("VmRSS")
     do()
-    child = _largest(resource.RUSAGE_CHILDREN)
-    return max(_resident("VmHWM") - before, child if child > others else 0)
+    return _resident("VmHWM") - before
 
 
 def _forget_the_peak() -> None:
@@ -132,9 +133,4 @@ def _resident(which: str) -> int:
     if sys.platform == "linux":
         found = re.search(rf"{which}:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace"))
         return 1024 * int(found[1]) if found else 0
-    return _largest(resource.RUSAGE_SELF)
-
-
-def _largest(who: int) -> int:
-    """Bytes that this process, or the largest of the programs it called, had in memory at most."""
-    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
