@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,10 +27,10 @@ from benchmarks.timing import Case, in_turns, operations, peak
 from showtell.files import written_whole
 
 
-def run(name: str, case: Case, device: torch.device, limits: Limits, turns: int, memory: bool) -> Row:
+def run(name: str, case: Case, device: torch.device, limits: Limits, turns: int, memory: bool, clock: Callable[[], float]) -> Row:
     """Times a case, and measures its memory."""
     pair = case.make(device)
-    times = in_turns(pair, turns)
+    times = in_turns(pair, turns, clock)
     share = limits.share(operations(pair.ours), pair.size, min(times.ours), pair.precision)
     peaks = [peak(name, way, device.type) if memory and case.memory else None for way in ("baseline", "ours")]
     return Row(name, case.what, case.baseline, case.goal, device.type, times.baseline, times.ours, times.ratio, *peaks, share)
@@ -39,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name", nargs="*", choices=[*names, []], help="cases; all by default")
     parser.add_argument("--turns", type=int, default=5, help="timed runs of each way; the median of their ratios counts")
+    parser.add_argument("--processor_time", action="store_true", help="count it, with --threads 1, where others use the machine")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads")
     parser.add_argument(
         "--no_memory", action="store_true", help="skip the runs that measure memory, each in a process of its own"
@@ -50,6 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     chosen = options.name or names
+    clock = machine.processor_seconds if options.processor_time else time.perf_counter
     devices = [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]
     for device in devices:
         limits = machine.measure(device)
@@ -59,7 +63,7 @@ def main() -> None:
         rows = known(results, head)
         for name in chosen:
             if name in CASES and (device.type == "cpu" or CASES[name].on_gpu):
-                rows[name] = run(name, CASES[name], device, limits, options.turns, not options.no_memory)
+                rows[name] = run(name, CASES[name], device, limits, options.turns, not options.no_memory, clock)
                 print(rows[name].told(), flush=True)
                 save({"machine": head, "limits": asdict(limits), "cases": [asdict(row) for row in rows.values()]}, results)
         if "growth" in chosen:

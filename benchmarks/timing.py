@@ -7,6 +7,7 @@ import multiprocessing
 import re
 import resource
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -72,19 +73,19 @@ LONG = 10.0
 """Seconds beyond which a first call counts: what it prepares for the next ones is nothing beside that."""
 
 
-def in_turns(pair: Pair, turns: int) -> Times:
+def in_turns(pair: Pair, turns: int, clock: Callable[[], float] = time.perf_counter) -> Times:
     """So many turns; who begins changes from turn to turn. Before them, one call each that counts only where it is long."""
     ways = {"baseline": pair.baseline, "ours": pair.ours}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for name, way in ways.items():
-        took = seconds(way)
+        took = seconds(way, clock)
         if took > LONG:
             taken[name].append(took)
     for turn in range(turns):
         for name in sorted(ways, reverse=turn % 2 == 1):
             if len(taken[name]) <= turn:
                 gc.collect()
-                taken[name].append(seconds(ways[name]))
+                taken[name].append(seconds(ways[name], clock))
     return Times(**taken)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from benchmarks import decoding, made_up, timing
 from benchmarks.cases import CASES
-from benchmarks.machine import Limits
+from benchmarks.machine import Limits, processor_seconds, seconds
 from benchmarks.table import Row, into, table
 from benchmarks.textbook.decoder import TextbookDecoder
 from benchmarks.textbook.pictures import load
@@ -92,11 +93,15 @@ def test_the_share_is_of_the_limit_that_is_nearer() -> None:
 
 
 def test_a_long_first_call_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "seconds", lambda way: way())
+    monkeypatch.setattr(timing, "seconds", lambda way, clock: way())
     called: list[str] = []
     times = in_turns(Pair(lambda: (called.append("baseline"), 60.0)[1], lambda: (called.append("ours"), 2.0)[1]), turns=2)
     assert called == ["baseline", "ours", "ours", "ours", "baseline"]
     assert times.ratios == [30.0, 30.0]
+
+
+def test_processor_time_is_not_spent_by_waiting() -> None:
+    assert seconds(lambda: time.sleep(0.2), processor_seconds) < 0.1 < seconds(lambda: time.sleep(0.2))
 
 
 def test_turns_alternate_and_the_first_does_not_count() -> None:
