@@ -23,12 +23,13 @@ from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
 from showtell.look import attention_figure
 from showtell.model.artefact import Artefact, save_artefact
-from showtell.model.captioner import Caption, Captioner, Source
+from showtell.model.captioner import Caption, Source
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
 from showtell.model.export import vocabulary_place
 from showtell.model.hub import find_model, load_model
+from showtell.model.torch_captioner import TorchCaptioner
 from showtell.model.transfer import (
     adapt_vocab_size,
     count_parameters,
@@ -239,7 +240,7 @@ def _captioned(encoder: Encoder, decoder: Decoder, image: Source | Tensor, vocab
             f"1 x 3 x {size} x {size}: load it with load_image(path, encoder.pictures)."
         )
     modes = encoder.training, decoder.training
-    captioner = Captioner(encoder, decoder, vocab, encoder.pictures)
+    captioner = TorchCaptioner(encoder, decoder, vocab, encoder.pictures)
     try:
         return captioner.caption_pixels(pixels.permute(0, 2, 3, 1).cpu().numpy(), options)[0]
     finally:

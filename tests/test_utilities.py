@@ -18,6 +18,7 @@ from showtell.model.captioner import Captioner
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.torch_captioner import TorchCaptioner
 from showtell.pictures import PictureOptions, shape
 from showtell.search import SearchOptions
 from showtell.utilities import (
@@ -48,7 +49,7 @@ PROMISED = [
 
 
 @pytest.fixture
-def captioner() -> Captioner:
+def captioner() -> TorchCaptioner:
     torch.manual_seed(0)
     encoder = Encoder(EncoderOptions("tiny", "none"), 32)
     encoder.pictures = PictureOptions(picture_size=32, fit="pad")
@@ -56,7 +57,7 @@ def captioner() -> Captioner:
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.mul_(6)
-    return Captioner(encoder, decoder, Vocabulary((*SPECIALS, "a", "red", "star", "ring")), encoder.pictures)
+    return TorchCaptioner(encoder, decoder, Vocabulary((*SPECIALS, "a", "red", "star", "ring")), encoder.pictures)
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_vocabulary_from_captions_goes_to_a_file_and_back(tmp_path: Path) -> N
 # ---------------------------------------------------------------------------------------------------------- model files
 
 
-def test_a_model_goes_to_a_file_and_back(captioner: Captioner, photo: Path, tmp_path: Path) -> None:
+def test_a_model_goes_to_a_file_and_back(captioner: TorchCaptioner, photo: Path, tmp_path: Path) -> None:
     path = tmp_path / "models" / "mine.pt"
     place = save_pretrained_model(captioner.encoder, captioner.decoder, captioner.vocabulary, path, training={"epochs": 3})
     assert place == tmp_path / "models" / "vocab.pkl"
@@ -111,7 +112,7 @@ def test_a_model_goes_to_a_file_and_back(captioner: Captioner, photo: Path, tmp_
     assert half.is_file() and (tmp_path / "half.pt").stat().st_size < 0.6 * path.stat().st_size
 
 
-def test_words_and_weights_of_two_models_do_not_come_together(captioner: Captioner, photo: Path, tmp_path: Path) -> None:
+def test_words_and_weights_of_two_models_do_not_come_together(captioner: TorchCaptioner, photo: Path, tmp_path: Path) -> None:
     encoder, decoder, vocab = captioner.encoder, captioner.decoder, captioner.vocabulary
     other = Vocabulary((*SPECIALS, "a"))
     with pytest.raises(Problem, match="the vocabulary has 5 words, but the decoder's weights are for 8"):
@@ -124,7 +125,7 @@ def test_words_and_weights_of_two_models_do_not_come_together(captioner: Caption
         load_pretrained_model(tmp_path / "mine.pt", tmp_path / "other.pkl", "cpu")
 
 
-def test_a_checkpoint_comes_with_the_state_of_its_run(captioner: Captioner, tmp_path: Path) -> None:
+def test_a_checkpoint_comes_with_the_state_of_its_run(captioner: TorchCaptioner, tmp_path: Path) -> None:
     path = tmp_path / "last_model.pt"
     artefact = Artefact.of(captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures, training={"epochs": 2})
     save_artefact(artefact, path, checkpoint={"position": {"epoch": 2}, "optimizer": {}})
@@ -137,7 +138,7 @@ def test_a_checkpoint_comes_with_the_state_of_its_run(captioner: Captioner, tmp_
         load_checkpoint(path)
 
 
-def test_the_table_is_printed(captioner: Captioner, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_printed(captioner: TorchCaptioner, capsys: pytest.CaptureFixture[str]) -> None:
     print_model_info(captioner.encoder, captioner.decoder)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split() == ["part", "weights", "trainable"]
@@ -147,7 +148,7 @@ def test_the_table_is_printed(captioner: Captioner, capsys: pytest.CaptureFixtur
 # ------------------------------------------------------------------------------------------------------------- captions
 
 
-def test_a_picture_is_loaded_as_the_encoder_takes_it(captioner: Captioner, photo: Path) -> None:
+def test_a_picture_is_loaded_as_the_encoder_takes_it(captioner: TorchCaptioner, photo: Path) -> None:
     pixels = load_image(photo, captioner.pictures)
     assert (pixels.dtype, tuple(pixels.shape)) == (torch.uint8, (1, 3, 32, 32))
     assert np.array_equal(pixels[0].permute(1, 2, 0).numpy(), shape(Image.open(photo), captioner.pictures)[0])
@@ -157,7 +158,7 @@ def test_a_picture_is_loaded_as_the_encoder_takes_it(captioner: Captioner, photo
         load_image("absent.png")
 
 
-def test_captions_are_the_captioners_own(captioner: Captioner, photo: Path) -> None:
+def test_captions_are_the_captioners_own(captioner: TorchCaptioner, photo: Path) -> None:
     parts = captioner.encoder.train(), captioner.decoder.train(), load_image(photo, captioner.pictures), captioner.vocabulary
     greedy, beam = generate_caption(*parts, max_length=5), beam_search_caption(*parts, beam_size=3, max_length=5)
     assert captioner.encoder.training and captioner.decoder.training  # left as they were
@@ -170,7 +171,7 @@ def test_captions_are_the_captioners_own(captioner: Captioner, photo: Path) -> N
 
 
 @pytest.mark.parametrize("image", [torch.zeros(1, 3, 32, 32), torch.zeros(3, 32, 32, dtype=torch.uint8)])
-def test_pixels_of_another_kind_are_refused(captioner: Captioner, image: torch.Tensor) -> None:
+def test_pixels_of_another_kind_are_refused(captioner: TorchCaptioner, image: torch.Tensor) -> None:
     with pytest.raises(WrongUse, match="this model takes uint8 1 x 3 x 32 x 32"):
         generate_caption(captioner.encoder, captioner.decoder, image, captioner.vocabulary)
     with pytest.raises(WrongUse, match="beam_size is 0"):
@@ -178,7 +179,7 @@ def test_pixels_of_another_kind_are_refused(captioner: Captioner, image: torch.T
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_attention_is_drawn_on_the_picture(captioner: Captioner, photo: Path, tmp_path: Path, kind: str) -> None:
+def test_attention_is_drawn_on_the_picture(captioner: TorchCaptioner, photo: Path, tmp_path: Path, kind: str) -> None:
     caption = generate_caption(captioner.encoder, captioner.decoder, photo, captioner.vocabulary, max_length=3)
     path = tmp_path / "figures" / f"attention.{kind}"
     figure = visualize_attention(photo, caption, path, captioner.pictures)

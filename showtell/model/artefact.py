@@ -11,10 +11,10 @@ anything is allocated for it.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from torch import Tensor
 import showtell
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
+from showtell.model.config import FORMAT_VERSION, check_format, options_of
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
@@ -29,10 +30,8 @@ from showtell.model.reading import read_pt
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import Vocabulary, load_vocab
 
-FORMAT_VERSION = 1
 SLACK = 1 << 20
 """Bytes that a file may unpack to beyond its own size: what `torch.save` packs is not compressed."""
-Options = TypeVar("Options", EncoderOptions, DecoderOptions, PictureOptions)
 
 
 @dataclass(frozen=True)
@@ -190,21 +189,6 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f"it would unpack to {unpacked / 2**20:,.0f} MiB, more than it holds")
 
 
-def check_format(content: Any, path: Path) -> None:
-    """See that plain data are a model's, of a format version that this code knows.
-
-    Raises:
-        Problem: they are not, or a newer showtell wrote them.
-    """
-    if not isinstance(content, dict) or content.get("format") != "showtell":
-        raise Problem(f"{path} is not a showtell model: give a file that showtell wrote.")
-    version = content.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise Problem(
-            f"{path} has format version {version}, this showtell knows up to {FORMAT_VERSION}: install a newer showtell."
-        )
-
-
 def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
     """The inverse of `to_dict`; `path` is what messages call it.
 
@@ -214,9 +198,9 @@ def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
     try:
         architecture = content["architecture"]
         artefact = Artefact(
-            encoder_options=_options(EncoderOptions, architecture["encoder"]),
-            decoder_options=_options(DecoderOptions, architecture["decoder"]),
-            pictures=_options(PictureOptions, content["pictures"]),
+            encoder_options=options_of(EncoderOptions, architecture["encoder"]),
+            decoder_options=options_of(DecoderOptions, architecture["decoder"]),
+            pictures=options_of(PictureOptions, content["pictures"]),
             vocabulary=Vocabulary.from_dict(content["vocabulary"]),
             encoder=_tensors(content["encoder"]),
             decoder=_tensors(content["decoder"]),
@@ -228,14 +212,6 @@ def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
     if artefact.vocabulary.checksum != content.get("vocabulary_checksum"):
         raise Problem(f"{path} holds another vocabulary than the one it was saved with: get it from its maker again.")
     return artefact
-
-
-def _options(kind: Callable[..., Options], values: dict[str, Any]) -> Options:
-    """An options dataclass from plain data; lists become the tuples they were."""
-    options = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    if found := options.problems():
-        raise ValueError(" ".join(found))
-    return options
 
 
 def _tensors(values: Any) -> dict[str, Tensor]:

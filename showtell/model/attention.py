@@ -93,7 +93,11 @@ class AdditiveAttention(nn.Module):
         Returns:
             The contexts, N x R x C (cells averaged by weight), and the weights, N x R x P, float32, each row a distribution.
         """
-        scores: Tensor = AdditiveScore.apply(query, keys, self.v.to(keys.dtype))
+        v = self.v.to(keys.dtype)
+        if torch.compiler.is_exporting():  # a graph cannot hold a loop over as many pictures as fit into a cache
+            scores = torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)) @ v
+        else:
+            scores = AdditiveScore.apply(query, keys, v)
         weights = scores.float().softmax(dim=-1)
         context = torch.bmm(weights.to(grid.dtype), grid)  # the rows of a picture share its grid: no copies
         return context, weights

@@ -1,8 +1,11 @@
-"""The captioner: a picture goes in; a sentence comes out, and for every word a map of where the model looked."""
+"""The captioner: a picture goes in; a sentence comes out, and for every word a map of where the model looked.
+
+Two kinds share this face: `TorchCaptioner`, and `ExportedCaptioner`, which needs no torch; so none is imported here.
+"""
 
 from __future__ import annotations
 
-import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import exp
 from pathlib import Path
@@ -10,19 +13,13 @@ from typing import IO, Any, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
-from showtell.errors import Problem
-from showtell.model.artefact import Artefact
-from showtell.model.decoder import Decoder
-from showtell.model.device import resolve_device
-from showtell.model.encoder import Encoder
-from showtell.model.folder import save_folder
-from showtell.model.hub import load_model, push_folder
+from showtell.model.grid import GridShape
+from showtell.model.hub import find_model, is_exported
 from showtell.pictures import PictureOptions, open_picture, shape
-from showtell.search import Hypothesis, Result, SearchOptions, search
-from showtell.vocabulary import END, PAD, START, Vocabulary
+from showtell.search import Hypothesis, Result, SearchOptions
+from showtell.vocabulary import PAD, START, Vocabulary
 
 Source = str | Path | bytes | IO[bytes] | Image.Image
 """What a picture can be given as: a path, the bytes of a file, an open file, or a picture of Pillow's."""
@@ -51,67 +48,52 @@ class Caption:
         return exp(sum(self.log_probabilities) / len(self.log_probabilities))
 
 
-class Captioner:
-    """Encoder, decoder, vocabulary and picture settings that belong together.
+class Captioner(ABC):
+    """A model, its words and its picture settings, which belong together.
 
         captioner = Captioner.from_pretrained("checkpoints/best_model.pt")
         caption = captioner.caption("photo.jpg")
         print(caption.text, caption.confidence)
 
-    Args:
-        encoder, decoder: on one device; they are put into evaluation mode.
-        vocabulary: the decoder's words.
-        pictures: how a picture becomes the pixels that the encoder was trained on.
-        name: what messages and records call this model.
-
     Attributes:
+        vocabulary: the model's words.
+        pictures: how a picture becomes the pixels that the model was trained on.
+        name: what messages and records call this model.
         training, scores: what the model file says of its training, and of its scores by their signatures.
     """
 
-    def __init__(
-        self, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, pictures: PictureOptions, name: str = "model"
-    ) -> None:
-        self.encoder, self.decoder = encoder.eval(), decoder.eval()
+    def __init__(self, vocabulary: Vocabulary, pictures: PictureOptions, name: str) -> None:
         self.vocabulary, self.pictures, self.name = vocabulary, pictures, name
         self.training: dict[str, Any] = {}
         self.scores: dict[str, Any] = {}
 
-    @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "auto") -> Captioner:
+    @property
+    @abstractmethod
+    def grid_shape(self) -> GridShape:
+        """Of the maps of attention."""
+
+    @abstractmethod
+    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> list[Result]:
+        """What the search finds for pictures (N x S x S x 3); `forbidden` are numbers of words that are never said."""
+
+    @staticmethod
+    def from_pretrained(path: str | Path, device: str = "auto") -> Captioner:
         """Loads a model: a file, a checkpoint, a folder, or `owner/name` of the Hugging Face Hub; nothing in it is executed.
+
+        A folder that `showtell export --format onnx` wrote needs no torch.
 
         Raises:
             Problem: there is no such model, it is damaged, or a newer showtell wrote it.
-            WrongUse: the device is not on this machine.
+            WrongUse: the device is not on this machine, or not one that this kind of model runs on.
         """
-        where, artefact = resolve_device(device), load_model(path)
-        try:
-            encoder, decoder = artefact.build()
-        except Problem as problem:
-            raise Problem(f"{path}: {problem}") from None
-        captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, Path(path).name)
-        captioner.training, captioner.scores = artefact.training, artefact.scores
-        return captioner
+        found, name = find_model(path), Path(path).name
+        if is_exported(found):
+            from showtell.model.exported import ExportedCaptioner
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes the model as a folder that `from_pretrained` and the Hub take; a model folder of that name is replaced.
+            return ExportedCaptioner.load(found, device, name)
+        from showtell.model.torch_captioner import TorchCaptioner  # here, since it brings torch, which takes seconds
 
-        Raises:
-            Problem: it cannot be written.
-        """
-        about = {"training": self.training, "scores": self.scores}
-        save_folder(Artefact.of(self.encoder, self.decoder, self.vocabulary, self.pictures, **about), Path(folder))
-
-    def push_to_hub(self, repository: str, *, private: bool = False, token: str | None = None) -> str:
-        """Sends the model to the Hugging Face Hub as `owner/name`; returns its address. Tried against a local stand-in only.
-
-        Raises:
-            Problem: the Hub refuses it or cannot be reached.
-        """
-        with tempfile.TemporaryDirectory() as work:
-            folder = Path(work) / repository.rpartition("/")[2]
-            self.save_pretrained(folder)
-            return push_folder(folder, repository, private=private, token=token)
+        return TorchCaptioner.load(found, device, name)
 
     @overload
     def caption(self, source: Source, options: SearchOptions | None = ...) -> Caption: ...
@@ -128,7 +110,6 @@ class Captioner:
             return self.caption_pixels(np.stack(pixels), options) if pixels else []
         return self.caption_pixels(shape(open_picture(source, self.pictures), self.pictures)[0][None], options)[0]
 
-    @torch.inference_mode()
     def caption_pixels(self, pixels: npt.NDArray[np.uint8], options: SearchOptions | None = None) -> list[Caption]:
         """Captions pictures that have their shape already.
 
@@ -140,12 +121,8 @@ class Captioner:
             N captions.
         """
         options = options or SearchOptions()
-        device = self.encoder.pixel_mean.device
-        grid = self.encoder(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
-        begin = torch.full((len(grid), 1), START, device=device)
         unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if word in self.vocabulary.words))
-        results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=unsaid)
-        return [self._caption(result) for result in results]
+        return [self._caption(result) for result in self._search(pixels, options, unsaid)]
 
     def _caption(self, result: Result) -> Caption:
         candidates = tuple(self._read(hypothesis) for hypothesis in result.candidates)
@@ -154,6 +131,5 @@ class Captioner:
 
     def _read(self, hypothesis: Hypothesis) -> Caption:
         words = tuple(self.vocabulary.words[number] for number in hypothesis.words)
-        grid = self.encoder.grid_shape
-        maps = hypothesis.attention.reshape(-1, grid.rows, grid.columns)
+        maps = hypothesis.attention.reshape(-1, self.grid_shape.rows, self.grid_shape.columns)
         return Caption(self.vocabulary.sentence(words), words, hypothesis.log_probabilities, maps, hypothesis.ended)

@@ -36,6 +36,8 @@ def export(options: ExportOptions) -> Path:
     artefact = replace(artefact, training=_presentable(artefact.training))
     if options.scores:
         artefact = replace(artefact, scores=_read_scores(options.scores))
+    if options.format == "onnx":
+        return _export_graphs(artefact, options)
     if options.half:
         artefact = artefact.halved()
     if options.format == "hub":
@@ -70,6 +72,26 @@ def _export_folder(artefact: Artefact, options: ExportOptions) -> Path:
     _report([folder / name for name in FILES], options)
     if options.push_to:
         _say(f"Sent to {push_folder(folder, options.push_to)}.", options)
+    return folder
+
+
+def _export_graphs(artefact: Artefact, options: ExportOptions) -> Path:
+    from showtell.model.graphs import check_extra, halved, save_graphs, trace  # here, since torch's exporter takes seconds
+
+    check_extra()
+    pixels = None
+    if options.calibration is not None:
+        from showtell.model.quantization import calibration_pixels, quantised
+
+        pixels = calibration_pixels(options.calibration, artefact.pictures)
+    models, precision = trace(*artefact.build()), "float32"
+    if options.half:
+        models, precision = {file: halved(model) for file, model in models.items()}, "float16"
+    if pixels is not None:
+        models, precision = quantised(models, pixels), "int8"
+    folder = options.output_dir / options.model_name
+    files = save_graphs(artefact, models, precision, folder, Licences(options.license, options.data_license))
+    _report(files, options)
     return folder
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -21,15 +21,14 @@ from torch import Tensor
 
 from showtell.errors import Problem, first_line
 from showtell.files import written_whole
-from showtell.model.artefact import Artefact, artefact_of, check_format
+from showtell.model.artefact import Artefact, artefact_of
 from showtell.model.card import Licences, model_card
+from showtell.model.config import check_format, read_config
 from showtell.vocabulary import load_vocab, save_vocab
 
 WEIGHTS, CONFIG, WORDS, CARD = FILES = ("model.safetensors", "config.json", "vocab.json", "README.md")
 LARGEST_HEADER = 8 << 20
 """Bytes of a safetensors header that are read at most; a ResNet-152's takes 100 kB."""
-LARGEST_CONFIG = 1 << 20
-"""Bytes of config.json that are read at most."""
 
 
 def save_folder(artefact: Artefact, folder: Path, licences: Licences | None = None) -> None:
@@ -38,18 +37,30 @@ def save_folder(artefact: Artefact, folder: Path, licences: Licences | None = No
     Raises:
         Problem: it cannot be written, or what lies there is no model folder.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / CONFIG).is_file())):
-        raise Problem(f"{folder} is there and is no model folder: name another --model_name or --output_dir.")
     tensors = {f"encoder.{name}": tensor for name, tensor in artefact.encoder.items()}
     tensors |= {f"decoder.{name}": tensor for name, tensor in artefact.decoder.items()}
+    with replaced_whole(folder) as new:
+        write(new / WEIGHTS, safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}, {"format": "pt"}))
+        write(new / CONFIG, json.dumps(artefact.about(), indent=2, ensure_ascii=False).encode() + b"\n")
+        write(new / CARD, model_card(artefact, folder.name, licences or Licences()).encode())
+        save_vocab(artefact.vocabulary, new / WORDS)
+
+
+@contextmanager
+def replaced_whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder`, a model folder or nothing, only when the block ends well.
+
+    Raises:
+        Problem: it cannot be written, or what lies there is no model folder.
+    """
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / CONFIG).is_file())):
+        raise Problem(f"{folder} is there and is no model folder: name another --model_name or --output_dir.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
             new, old = Path(work) / "new", Path(work) / "old"
-            _write(new / WEIGHTS, safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}, {"format": "pt"}))
-            _write(new / CONFIG, json.dumps(artefact.about(), indent=2, ensure_ascii=False).encode() + b"\n")
-            _write(new / CARD, model_card(artefact, folder.name, licences or Licences()).encode())
-            save_vocab(artefact.vocabulary, new / WORDS)
+            new.mkdir()
+            yield new
             if folder.exists():
                 folder.replace(old)
             new.replace(folder)
@@ -58,7 +69,8 @@ def save_folder(artefact: Artefact, folder: Path, licences: Licences | None = No
         raise Problem(f"{folder} could not be written ({first_line(error)}): free some space or choose another folder.") from None
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Writes a file of a folder, whole."""
     with written_whole(path) as file:
         file.write(content)
 
@@ -71,7 +83,7 @@ def load_folder(folder: Path) -> Artefact:
     """
     if missing := [name for name in (CONFIG, WEIGHTS, WORDS) if not (folder / name).is_file()]:
         raise Problem(f"{folder} is no model folder, {missing[0]} is not in it: name a folder that showtell export wrote.")
-    content = _read_config(folder / CONFIG)
+    content = read_config(folder / CONFIG)
     check_format(content, folder / CONFIG)
     weights = _read_weights(folder / WEIGHTS)
     parts = {part: _part(weights, part) for part in ("encoder", "decoder")}
@@ -82,15 +94,6 @@ def load_folder(folder: Path) -> Artefact:
 
 def _part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{part}."): tensor for name, tensor in weights.items() if name.startswith(f"{part}.")}
-
-
-def _read_config(path: Path) -> Any:
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"it is larger than {LARGEST_CONFIG >> 20} MiB")
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Problem(f"{path} cannot be read as settings ({first_line(error)}): get it from its maker again.") from None
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -9,13 +9,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from showtell.errors import Problem, first_line, missing_extra
+from showtell.errors import Problem, WrongUse, first_line, missing_extra
 
 if TYPE_CHECKING:
     from showtell.model.artefact import Artefact
 
 REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*")
 """owner/name, as the Hub has it."""
+GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
+"""What an exported model's folder has in place of weights (showtell/model/exported.py)."""
 
 
 def find_model(name: str | Path) -> Path:
@@ -37,7 +39,7 @@ def find_model(name: str | Path) -> Path:
     from showtell.model.folder import FILES
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
+        return Path(snapshot_download(repository, allow_patterns=[*FILES, *GRAPHS]))
     except Exception as error:  # of its own kinds, of its HTTP library's, of the disk
         raise Problem(
             f"there is no model at {path}, and none of that name could be fetched from the Hugging Face Hub "
@@ -45,16 +47,24 @@ def find_model(name: str | Path) -> Path:
         ) from None
 
 
+def is_exported(path: Path) -> bool:
+    """Whether it is a folder of an exported model, which runs without torch; that it is whole is another question."""
+    return any((path / name).is_file() for name in GRAPHS)
+
+
 def load_model(name: str | Path) -> Artefact:
     """The model of that name (see `find_model`), read onto the CPU. Nothing in it is executed.
 
     Raises:
         Problem: there is none, it is damaged, or it comes from a newer showtell.
+        WrongUse: it was exported to ONNX.
     """
     from showtell.model.artefact import load_artefact
     from showtell.model.folder import load_folder
 
     path = find_model(name)
+    if is_exported(path):
+        raise WrongUse(f"{path} was exported to ONNX: it captions, and goes no other way; give the model that it came from.")
     return load_folder(path) if path.is_dir() else load_artefact(path)
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from showtell.model.captioner import Captioner
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.torch_captioner import TorchCaptioner
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import SPECIALS, Vocabulary
 
@@ -21,7 +21,7 @@ def vocabulary() -> Vocabulary:
 
 
 @pytest.fixture(scope="session")
-def captioner(vocabulary: Vocabulary) -> Captioner:
+def captioner(vocabulary: Vocabulary) -> TorchCaptioner:
     """Random weights, so large that every picture and every word make a difference."""
     torch.manual_seed(0)
     encoder = Encoder(EncoderOptions("tiny", "none"), 32)
@@ -30,7 +30,7 @@ def captioner(vocabulary: Vocabulary) -> Captioner:
         for parameter in decoder.parameters():
             parameter.mul_(6)
         encoder.layer_groups()["top"][-1][1].weight.mul_(20)  # what a cell shows counts as much as where it lies
-    return Captioner(encoder, decoder, vocabulary, PictureOptions(picture_size=32), "random")
+    return TorchCaptioner(encoder, decoder, vocabulary, PictureOptions(picture_size=32), "random")
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,13 @@ from PIL import Image
 from showtell.errors import Problem
 from showtell.model.artefact import FORMAT_VERSION, Artefact, load_artefact, read_model_file, save_artefact
 from showtell.model.captioner import Captioner
+from showtell.model.torch_captioner import TorchCaptioner
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import Vocabulary
 
 
 @pytest.fixture
-def artefact(captioner: Captioner) -> Artefact:
+def artefact(captioner: TorchCaptioner) -> Artefact:
     return Artefact.of(
         captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures, training={"epochs": 3}, scores={"a": 0.5}
     )
@@ -40,7 +41,7 @@ def rewrite(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_a_saved_captioner_says_the_same_bit_for_bit(captioner: Captioner, saved: Path, pictures: list[Image.Image]) -> None:
+def test_a_saved_captioner_says_the_same_bit_for_bit(captioner: TorchCaptioner, saved: Path, pictures: list[Image.Image]) -> None:
     again = Captioner.from_pretrained(saved, "cpu")
     assert (again.vocabulary, again.pictures, again.name) == (captioner.vocabulary, captioner.pictures, "model.pt")
     for before, after in zip(captioner.caption(list(pictures)), again.caption(list(pictures)), strict=True):
@@ -216,14 +217,14 @@ def test_another_picture_size_is_no_other_architecture(artefact: Artefact) -> No
 # ------------------------------------------------------------------------------------------------------ vocabularies
 
 
-def test_a_vocabulary_of_another_size_names_both_sizes(captioner: Captioner, artefact: Artefact, tmp_path: Path) -> None:
+def test_a_vocabulary_of_another_size_names_both_sizes(captioner: TorchCaptioner, artefact: Artefact, tmp_path: Path) -> None:
     more = Vocabulary((*captioner.vocabulary.words, "extra"))
     save_artefact(replace(artefact, vocabulary=more), tmp_path / "model.pt")
     with pytest.raises(Problem, match=r"model\.pt: the vocabulary has 15 words, but the decoder's weights are for 14: give"):
         Captioner.from_pretrained(tmp_path / "model.pt", "cpu")
 
 
-def test_an_exchanged_vocabulary_is_noticed(captioner: Captioner, saved: Path) -> None:
+def test_an_exchanged_vocabulary_is_noticed(captioner: TorchCaptioner, saved: Path) -> None:
     first, second, *others = captioner.vocabulary.words[4:]
     exchanged = Vocabulary((*captioner.vocabulary.words[:4], second, first, *others))
     with pytest.raises(Problem, match=r"model\.pt holds another vocabulary"):

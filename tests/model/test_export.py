@@ -23,11 +23,12 @@ from showtell.model.captioner import Captioner
 from showtell.model.export import export
 from showtell.model.hub import load_model
 from showtell.model.options import ExportOptions
+from showtell.model.torch_captioner import TorchCaptioner
 from showtell.vocabulary import Vocabulary, load_vocab, save_vocab
 
 
 @pytest.fixture
-def checkpoint(captioner: Captioner, tmp_path: Path) -> Path:
+def checkpoint(captioner: TorchCaptioner, tmp_path: Path) -> Path:
     artefact = Artefact.of(
         captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures,
         training={"data": "/home/somebody/scenes", "epochs": 3, "settings": {"augment": {"flip": 0.5}}},
@@ -134,7 +135,9 @@ def test_another_models_vocabulary_stays(options: ExportOptions, tmp_path: Path,
     assert load_vocab(other) == load_model(file).vocabulary
 
 
-def test_a_vocabulary_that_is_not_the_models_is_refused_with_both_sizes(options: ExportOptions, captioner: Captioner) -> None:
+def test_a_vocabulary_that_is_not_the_models_is_refused_with_both_sizes(
+    options: ExportOptions, captioner: TorchCaptioner
+) -> None:
     save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), "vocab.pkl")
     export(options)  # whatever lies about is not read unless it is named
     options = replace(options, vocab=Path("vocab.pkl"))
@@ -199,7 +202,7 @@ def test_a_folder_of_something_else_is_not_replaced(options: ExportOptions, tmp_
     assert [path.name for path in (tmp_path / "out" / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_a_folder_that_lacks_a_file_or_holds_anothers_is_named(options: ExportOptions, captioner: Captioner) -> None:
+def test_a_folder_that_lacks_a_file_or_holds_anothers_is_named(options: ExportOptions, captioner: TorchCaptioner) -> None:
     folder = export(replace(options, format="hub"))
     save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), folder / "vocab.json")
     with pytest.raises(Problem, match="holds another vocabulary"):
@@ -218,7 +221,7 @@ def test_options_that_cannot_be_are_named(changes: dict[str, Any], said: str) ->
     assert re.search(said, problem)
 
 
-def test_a_captioner_saves_itself(captioner: Captioner, pictures: list[Image.Image], tmp_path: Path) -> None:
+def test_a_captioner_saves_itself(captioner: TorchCaptioner, pictures: list[Image.Image], tmp_path: Path) -> None:
     captioner.save_pretrained(tmp_path / "mine")
     again = Captioner.from_pretrained(tmp_path / "mine", "cpu")
     one, other = captioner.caption(pictures[0]), again.caption(pictures[0])

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from showtell.errors import Problem
-from showtell.model.captioner import Captioner
 from showtell.model.hub import find_model, push_folder
+from showtell.model.torch_captioner import TorchCaptioner
 
 COMMIT = "0123456789" * 4
 
@@ -111,7 +111,7 @@ PULL = "import sys; from showtell import Captioner; c = Captioner.from_pretraine
 PULL += "print(c.caption(sys.argv[2]).text)"
 
 
-def test_a_model_goes_to_the_hub_and_comes_back(captioner: Captioner, hub: Any, pictures: list[Any], tmp_path: Path) -> None:
+def test_a_model_goes_to_the_hub_and_comes_back(captioner: TorchCaptioner, hub: Any, pictures: list[Any], tmp_path: Path) -> None:
     endpoint, repositories = hub
     captioner.save_pretrained(tmp_path / "scenes")
     pictures[0].save(tmp_path / "photo.png")
@@ -128,7 +128,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(captioner: Captioner, hub: Any, 
     assert pulled.stdout == f"{captioner.caption(pictures[0]).text}\n", pulled.stderr
 
 
-def test_what_the_hub_refuses_is_a_sentence(captioner: Captioner, hub: Any, tmp_path: Path) -> None:
+def test_what_the_hub_refuses_is_a_sentence(captioner: TorchCaptioner, hub: Any, tmp_path: Path) -> None:
     captioner.save_pretrained(tmp_path / "scenes")
     refused = python(PUSH, str(tmp_path / "scenes"), "wrong", endpoint=hub[0], home=tmp_path)
     assert "could not be sent to somebody/scenes on the Hugging Face Hub" in refused.stderr

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from showtell.errors import Problem, WrongUse
-from showtell.model.captioner import Captioner
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.torch_captioner import TorchCaptioner
 from showtell.model.transfer import (
     adapt_vocab_size,
     count_parameters,
@@ -31,7 +31,7 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "deep output, word query, smaller grid"])
-def decoder(request: pytest.FixtureRequest, captioner: Captioner) -> Decoder:
+def decoder(request: pytest.FixtureRequest, captioner: TorchCaptioner) -> Decoder:
     more = {"deep_output": True, "word_query": True, "grid_size": 6} if request.param else {}
     torch.manual_seed(0)
     decoder = Decoder(DecoderOptions(8, 8, 8, **more), len(captioner.vocabulary), 5)
@@ -117,7 +117,7 @@ def row_tensors(decoder: Decoder) -> list[torch.Tensor]:
     return [decoder.embedding.weight, decoder.output.vocabulary.weight, decoder.output.vocabulary.bias]
 
 
-def test_words_that_both_have_keep_their_rows(decoder: Decoder, captioner: Captioner) -> None:
+def test_words_that_both_have_keep_their_rows(decoder: Decoder, captioner: TorchCaptioner) -> None:
     old = captioner.vocabulary
     new = Vocabulary((*SPECIALS, "cat", "star", "red", "dog", "a"))
     moved, kept = move_vocabulary(decoder, old, new)
@@ -133,7 +133,7 @@ def test_words_that_both_have_keep_their_rows(decoder: Decoder, captioner: Capti
             assert torch.equal(state[name], tensor)
 
 
-def test_common_words_are_as_likely_to_each_other_as_before(decoder: Decoder, captioner: Captioner) -> None:
+def test_common_words_are_as_likely_to_each_other_as_before(decoder: Decoder, captioner: TorchCaptioner) -> None:
     """In a vocabulary of another order, and with some new words, the model still says of known words what it said."""
     old = captioner.vocabulary
     new = Vocabulary((*SPECIALS, "new", *old.words[:3:-1], "newer"))
@@ -148,7 +148,7 @@ def test_common_words_are_as_likely_to_each_other_as_before(decoder: Decoder, ca
             torch.testing.assert_close(among_known, before, atol=1e-5, rtol=1e-5)
 
 
-def test_tied_words_that_both_have_keep_their_vectors(captioner: Captioner) -> None:
+def test_tied_words_that_both_have_keep_their_vectors(captioner: TorchCaptioner) -> None:
     old = captioner.vocabulary
     decoder = Decoder(DecoderOptions(8, 8, 8, deep_output=True, tied_embedding=True), len(old), 5)
     moved, kept = move_vocabulary(decoder, old, Vocabulary((*SPECIALS, "cat", "star")))
@@ -157,7 +157,7 @@ def test_tied_words_that_both_have_keep_their_vectors(captioner: Captioner) -> N
     assert moved.output.vocabulary(torch.ones(8)).shape == (6,)
 
 
-def test_the_same_words_change_nothing(decoder: Decoder, captioner: Captioner) -> None:
+def test_the_same_words_change_nothing(decoder: Decoder, captioner: TorchCaptioner) -> None:
     moved, kept = move_vocabulary(decoder, captioner.vocabulary, captioner.vocabulary)
     assert kept == len(captioner.vocabulary) - 4
     state = moved.state_dict()
@@ -199,7 +199,7 @@ def vectors(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("header", ["", "4 8\n"], ids=["GloVe", "fastText"])
 def test_word_vectors_come_in_at_the_scale_of_those_there(
-    decoder: Decoder, captioner: Captioner, vectors: Path, header: str
+    decoder: Decoder, captioner: TorchCaptioner, vectors: Path, header: str
 ) -> None:
     vectors.write_text(header + vectors.read_text("utf-8"), "utf-8")
     words, before = captioner.vocabulary, decoder.embedding.weight.clone()
@@ -212,7 +212,7 @@ def test_word_vectors_come_in_at_the_scale_of_those_there(
     assert torch.equal(after[others], before[others])
 
 
-def test_spared_words_keep_what_they_have(decoder: Decoder, captioner: Captioner, vectors: Path) -> None:
+def test_spared_words_keep_what_they_have(decoder: Decoder, captioner: TorchCaptioner, vectors: Path) -> None:
     before = decoder.embedding.weight.clone()
     assert use_word_vectors(decoder, captioner.vocabulary, vectors, spared=Vocabulary((*SPECIALS, "red"))) == 1
     assert torch.equal(decoder.embedding.weight[captioner.vocabulary.index("red")], before[captioner.vocabulary.index("red")])
@@ -229,7 +229,7 @@ def test_spared_words_keep_what_they_have(decoder: Decoder, captioner: Captioner
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(
-    decoder: Decoder, captioner: Captioner, tmp_path: Path, text: str, said: str
+    decoder: Decoder, captioner: TorchCaptioner, tmp_path: Path, text: str, said: str
 ) -> None:
     (tmp_path / "vectors.txt").write_text(text)
     with pytest.raises(Problem, match=said):

@@ -1,0 +1,83 @@
+"""The captioner with torch: on the CPU or a GPU, from a model file, a checkpoint or a model folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from showtell.errors import Problem
+from showtell.model.artefact import Artefact
+from showtell.model.captioner import Captioner
+from showtell.model.decoder import Decoder
+from showtell.model.device import resolve_device
+from showtell.model.encoder import Encoder
+from showtell.model.folder import save_folder
+from showtell.model.grid import GridShape
+from showtell.model.hub import load_model, push_folder
+from showtell.pictures import PictureOptions
+from showtell.search import Result, SearchOptions, search
+from showtell.vocabulary import END, START, Vocabulary
+
+
+class TorchCaptioner(Captioner):
+    """Encoder, decoder, vocabulary and picture settings that belong together.
+
+    Args:
+        encoder, decoder: on one device; they are put into evaluation mode.
+        vocabulary: the decoder's words.
+        pictures: how a picture becomes the pixels that the encoder was trained on.
+        name: what messages and records call this model.
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, pictures: PictureOptions, name: str = "model"
+    ) -> None:
+        super().__init__(vocabulary, pictures, name)
+        self.encoder, self.decoder = encoder.eval(), decoder.eval()
+
+    @property
+    def grid_shape(self) -> GridShape:
+        return self.encoder.grid_shape
+
+    @classmethod
+    def load(cls, path: Path, device: str, name: str) -> TorchCaptioner:
+        """As `Captioner.from_pretrained`, of every model with weights; `name` is what records call it."""
+        where, artefact = resolve_device(device), load_model(path)
+        try:
+            encoder, decoder = artefact.build()
+        except Problem as problem:
+            raise Problem(f"{path}: {problem}") from None
+        captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, name)
+        captioner.training, captioner.scores = artefact.training, artefact.scores
+        return captioner
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes the model as a folder that `from_pretrained` and the Hub take; a model folder of that name is replaced.
+
+        Raises:
+            Problem: it cannot be written.
+        """
+        about = {"training": self.training, "scores": self.scores}
+        save_folder(Artefact.of(self.encoder, self.decoder, self.vocabulary, self.pictures, **about), Path(folder))
+
+    def push_to_hub(self, repository: str, *, private: bool = False, token: str | None = None) -> str:
+        """Sends the model to the Hugging Face Hub as `owner/name`; returns its address. Tried against a local stand-in only.
+
+        Raises:
+            Problem: the Hub refuses it or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory() as work:
+            folder = Path(work) / repository.rpartition("/")[2]
+            self.save_pretrained(folder)
+            return push_folder(folder, repository, private=private, token=token)
+
+    @torch.inference_mode()
+    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> list[Result]:
+        device = self.encoder.pixel_mean.device
+        grid = self.encoder(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
+        begin = torch.full((len(grid), 1), START, device=device)
+        return search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=forbidden)
