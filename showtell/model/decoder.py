@@ -243,7 +243,9 @@ class Decoder(nn.Module):
         """
         running = torch.arange(captions.shape[2]) < lengths.unsqueeze(-1)  # N x R x T, on the CPU
         n_pictures, n_captions, n_words = captions.shape
-        blocks = [(_extent(on.any(dim=1)), _extent(on.any(dim=0))) for on in running.unbind(2) if on.any()]
+        blocks = [
+            (min(_rounded(_extent(on.any(dim=1))), n_pictures), _extent(on.any(dim=0))) for on in running.unbind(2) if on.any()
+        ]
         words = torch.cat([captions[:n, :r, t].flatten() for t, (n, r) in enumerate(blocks)])  # of all blocks
         embedded = self.embed_dropout(self.embedding(words))  # words x E
         of_words = self.from_word(embedded).split([n * r for n, r in blocks])  # one product for all words
@@ -273,6 +275,11 @@ class Decoder(nn.Module):
 def _extent(on: Tensor) -> int:
     """Index of the last true element, plus one."""
     return int(on.nonzero()[-1]) + 1
+
+
+def _rounded(pictures: int) -> int:
+    """Up to a multiple of 8: libraries make and keep a kernel for each shape of a product, and there may be hundreds."""
+    return -(-pictures // 8) * 8
 
 
 def _padding(block: Tensor, captions: Tensor) -> tuple[int, int, int, int, int, int]:

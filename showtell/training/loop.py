@@ -33,9 +33,10 @@ def fit(run: Run) -> str:
     options = run.options
     with Interruption() as interruption:
         while run.position.epoch < options.epochs and not run.stopping.should_stop:
+            started = time.monotonic()
             if run.steps_are_done or not train_epoch(run, interruption):
                 return f"it has made the {options.max_steps} steps that were asked for"
-            score = validate(run)
+            score = validate(run, time.monotonic() - started)
             better = run.stopping.observe(score)
             run.schedule.epoch_ended(better)
             run.position = Position(epoch=run.position.epoch + 1, step=run.position.step)
@@ -140,10 +141,13 @@ def not_finite(run: Run, what: str) -> Problem:
 
 
 @torch.no_grad()
-def validate(run: Run) -> float:
+def validate(run: Run, training_seconds: float) -> float:
     """Scores the model on the validation pictures, and logs the scores with the epoch's training figures.
 
     Mean cross-entropy a word, fed the right words; then CIDEr-D and BLEU-4 of what it says by itself of some of them.
+
+    Args:
+        training_seconds: that the epoch took, for the log; of a resumed epoch, since it went on.
 
     Returns:
         The score that the run follows; lower is better.
@@ -174,7 +178,8 @@ def validate(run: Run) -> float:
     if finite and run.free_running:
         figures |= run.free_running.scores(model, accelerator)
     run.log.event(
-        "epoch", position.step - 1, epoch=position.epoch + 1, validating_seconds=time.monotonic() - started,
+        "epoch", position.step - 1, epoch=position.epoch + 1, training_seconds=training_seconds,
+        validating_seconds=time.monotonic() - started,
         rates=trained_rates(run.encoder, run.plain_model.decoder, run.optimizer), **figures,
     )  # fmt: skip
     if not finite:

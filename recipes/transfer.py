@@ -1,0 +1,170 @@
+"""What a start from a trained captioner is worth: fine-tuning beside training from nothing, on the same few pictures.
+
+    python recipes/transfer.py languages --data flickr8k --model runs/flickr8k/best_model.pt --encoder_weights resnet50.pth
+    python recipes/transfer.py strategies --data flickr8k --model runs/flickr8k/best_model.pt --encoder_weights resnet50.pth
+
+Every run is an ordinary command, printed before it starts; runs that are done are not made again. The tables are Markdown.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tyro.conf import Positional
+
+from showtell.data.options import DataOptions
+from showtell.data.readers import read_records
+from showtell.files import written_whole
+
+HERE = Path(__file__).resolve().parent
+TOKENIZERS = {"zh": "character"}
+STRATEGIES = {
+    "1 everything": "--no_freeze_encoder --unfrozen_groups 9 --encoder_learning_rate 2e-5",
+    "2 decoder only": "--freeze_encoder",
+    "3 gradually": "--freeze_encoder --unfreeze 2:layer4 4:layer3 --encoder_learning_rate 2e-5",
+    "4 rates by layer": "--no_freeze_encoder --unfrozen_groups 9 --encoder_learning_rate 5e-5 --layer_decay 0.5",
+}
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """Fine-tunes a captioner beside training one from nothing, and prints the scores after each epoch."""
+
+    what: Positional[Literal["languages", "strategies"]]
+    """languages: an English model moved to others. strategies: four ways to fine-tune on pictures that it never saw."""
+    data: Path
+    """Folder with captions_LANG.json (Karpathy's format) and images/."""
+    model: Path
+    """The captioner to start from: English, ResNet-50, from recipes/flickr8k.yaml."""
+    encoder_weights: str = "imagenet"
+    """Where training from nothing takes its encoder's weights from; those of the model."""
+    languages: tuple[str, ...] = ("zh", "de", "ar")
+    """Languages to move to; a file captions_LANG.json each."""
+    pictures: int = 1500
+    """Training pictures of a language; a third of that for the strategies."""
+    output: Path = Path("runs/transfer")
+    """Folder of the runs."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run: its score after each epoch, and when each was reached."""
+
+    name: str
+    scores: list[float]
+    minutes: list[float]
+
+
+def languages(options: TransferOptions) -> str:
+    """The English model and a new one, on the same pictures of each language; scored by BLEU-4 of free greedy captions on val."""
+    parts = []
+    for language in options.languages:
+        captions = options.data / f"captions_{language}.json"
+        split = split_list(captions, options.output / f"{language}.json", options.pictures)
+        common = common_flags(options, captions, split) + f" --tokenizer {TOKENIZERS.get(language, 'word')}"
+        new = train(options, f"{language}_new", common, "val_bleu4")
+        moved = finetune(options, f"{language}_moved", f"{common} --words data --freeze_encoder", "val_bleu4")
+        parts.append(f"{language}, BLEU-4 x 100\n\n{table([new, moved])}")
+    return "\n\n".join(parts)
+
+
+def strategies(options: TransferOptions) -> str:
+    """The four strategies and training from nothing, on pictures the model never saw: half of val, scored on its other half."""
+    captions = options.data / "captions_en.json"
+    split = unseen_list(captions, options.output / "unseen.json")
+    common = common_flags(options, captions, split)
+    curves = [train(options, "unseen_new", common, "val_cider")]
+    for number, (name, flags) in enumerate(STRATEGIES.items(), start=1):
+        curve = finetune(options, f"unseen_{number}", f"{common} --epochs 5 {flags}", "val_cider")
+        curves.append(Curve(name, curve.scores, curve.minutes))
+    return "unseen pictures, CIDEr-D x 100\n\n" + table(curves)
+
+
+def common_flags(options: TransferOptions, captions: Path, split: Path) -> str:
+    return (
+        f"--config {shlex.quote(str(HERE / 'transfer.yaml'))} --annotations {shlex.quote(str(captions))} "
+        f"--images {shlex.quote(str(options.data / 'images'))} --split_list {shlex.quote(str(split))}"
+    )
+
+
+def train(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
+    folder = options.output / name
+    return run(
+        f"showtell train {flags} --encoder_weights {shlex.quote(options.encoder_weights)} --output_dir {folder} "
+        f"--vocab {folder}/vocab.pkl",
+        folder, "from nothing", score,
+    )  # fmt: skip
+
+
+def finetune(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
+    return run(
+        f"showtell finetune {flags} --pretrained_path {shlex.quote(str(options.model))} --output_dir {options.output} "
+        f"--output_name {name}",
+        options.output / name, "fine-tuned", score,
+    )  # fmt: skip
+
+
+def run(command: str, folder: Path, name: str, score: str) -> Curve:
+    """Runs a command that is not done yet, and reads its log."""
+    done = folder / "done"
+    if not done.is_file():
+        print(f"\n$ {command} --overwrite", flush=True)
+        subprocess.run([sys.executable, "-m", *shlex.split(command), "--overwrite"], check=True)
+        done.touch()
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    seconds = accumulate(event["training_seconds"] + event["validating_seconds"] for event in epochs)
+    return Curve(name, [event[score] for event in epochs], [s / 60 for s in seconds])
+
+
+def split_list(captions: Path, path: Path, pictures: int) -> Path:
+    """The first training pictures, and all of val."""
+    names = names_of(captions)
+    return write_list(path, names["train"][:pictures], names["val"])
+
+
+def unseen_list(captions: Path, path: Path) -> Path:
+    """Every other picture of val to train on, the rest to score."""
+    val = names_of(captions)["val"]
+    return write_list(path, val[::2], val[1::2])
+
+
+def names_of(captions: Path) -> dict[str, list[str]]:
+    """File names of the pictures by split."""
+    names: dict[str, list[str]] = {"train": [], "val": []}
+    for record in read_records(DataOptions(annotations=captions)):
+        names[record.split or "train"].append(record.path.name)
+    return names
+
+
+def write_list(path: Path, train: list[str], val: list[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        file.write(json.dumps({"train": train, "val": val}).encode())
+    return path
+
+
+def table(curves: list[Curve]) -> str:
+    """A row a run: its score after each epoch, minutes of an epoch, and when it passed the best of the first run."""
+    goal, epochs = max(curves[0].scores), max(len(curve.scores) for curve in curves)
+    titles = " | ".join(f"epoch {number}" for number in range(1, epochs + 1))
+    rows = [f"| | {titles} | minutes | to the first row's best |", "|---" * (epochs + 3) + "|"]
+    for curve in curves:
+        cells = [f"{100 * score:.1f}" for score in curve.scores] + [""] * (epochs - len(curve.scores))
+        reached = next((n for n, score in enumerate(curve.scores) if score >= goal), None)
+        when = "not reached" if reached is None else f"epoch {reached + 1}, {curve.minutes[reached]:.1f} minutes"
+        rows.append(f"| {curve.name} | {' | '.join(cells)} | {curve.minutes[-1]:.1f} | {when} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    chosen = tyro.cli(TransferOptions, use_underscores=True)
+    print({"languages": languages, "strategies": strategies}[chosen.what](chosen))
