@@ -52,7 +52,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
             known = list(jobs)
             jobs, total = iter(known), len(known)
         if first := next(jobs, None):
-            from showtell.model.captioner import Captioner  # here, since it may bring torch, which takes seconds
+            from showtell.model.captioner import Captioner  # here, since it brings Pillow and onnxruntime, or torch
 
             captioner = Captioner.from_pretrained(model, options.device)
             screen.say(f"{captioner.described} speaks ({model}).")
@@ -115,8 +115,8 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
         return {}
     try:
         captions = captioner.caption_pixels(np.stack([each.pixels for each in readable]), search)  # N x S x S x 3
-    except RuntimeError as error:  # torch has kinds of its own for it, but is not imported here
-        if "out of memory" in str(error) or "allocate memory" in str(error):
+    except (RuntimeError, MemoryError) as error:  # torch has kinds of its own for it, but is not imported here
+        if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
             raise Problem(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size.") from error
         raise
     return {each.job: caption for each, caption in zip(readable, captions, strict=True)}

@@ -95,7 +95,8 @@ class AdditiveAttention(nn.Module):
         """
         v = self.v.to(keys.dtype)
         if torch.compiler.is_exporting():  # a graph cannot hold a loop over as many pictures as fit into a cache
-            scores = torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)) @ v
+            # the vector on the left: onnxruntime then reads the activations as they lie, in a third of the time
+            scores = v @ torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)).transpose(2, 3)
         else:
             scores = AdditiveScore.apply(query, keys, v)
         weights = scores.float().softmax(dim=-1)

@@ -123,15 +123,15 @@ class _Walk:
                         raise ValueError("it holds graphs within graphs, which no captioner needs")
 
     def tensor(self, start: int, end: int) -> None:
-        elements = 1
+        elements, most = 1, 2 * (end - start)  # the smallest numbers take half a byte
         for number, value, begin, to in self.message(start, end):
             if number == TENSOR_EXTERNAL or (number == TENSOR_LOCATION and value):
                 raise ValueError("its weights lie in another file, which showtell never opens")
             if number == TENSOR_DIMS:
                 for size in self.dims(value, begin, to):
-                    elements *= max(size, 1)
-                    if elements > 2 * (end - start):  # the smallest numbers take half a byte
-                        raise ValueError("a weight claims to be larger than the file")
+                    elements = min(elements * max(size, 1), most + 1)
+        if elements > most:
+            raise ValueError("a weight claims to be larger than the file")
 
     def weight(self, start: int, end: int) -> tuple[str, npt.NDArray[Any] | None]:
         """Name and numbers of a tensor; None where they are of another type, or not kept as raw bytes."""

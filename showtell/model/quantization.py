@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from showtell.errors import Problem
 from showtell.model.exported import ENCODER
 from showtell.model.graphs import tidy
 from showtell.pictures import PictureOptions, list_pictures, open_picture, shape
@@ -37,6 +38,8 @@ def calibration_pixels(folder: Path, options: PictureOptions) -> npt.NDArray[np.
         Problem: there are none, or one of them cannot be read.
     """
     paths = list_pictures(folder)
+    if not paths:
+        raise Problem(f"{folder} holds no pictures: name a folder of some hundred of the kind that will be captioned.")
     chosen = paths[:: max(1, len(paths) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
     return np.stack([shape(open_picture(path, options), options)[0] for path in chosen])
 

@@ -76,11 +76,11 @@ def test_what_trains_at_which_rate_in_each_epoch(
     changes, expected = STRATEGIES[strategy]
     moved: list[set[str]] = []
 
-    def seen(state: Any) -> float:
+    def seen(state: Any, seconds: float) -> float:
         now = {name: p.detach().clone() for name, p in state.encoder.named_parameters()}
         moved.append({name.split(".")[1] for name, weight in now.items() if not torch.equal(weight, before[name])})
         before.update(now)
-        return validate(state)
+        return validate(state, seconds)
 
     validate, before = loop.validate, dict(load_artefact(model).encoder)
     monkeypatch.setattr(loop, "validate", seen)

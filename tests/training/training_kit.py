@@ -74,7 +74,8 @@ def environment() -> dict[str, str]:
 def events(folder: Path, kind: str) -> list[dict[str, Any]]:
     """The lines of one kind in a run's log, without how long things took."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-    return [{k: v for k, v in line.items() if k != "validating_seconds"} for line in lines if line["event"] == kind]
+    times = {"training_seconds", "validating_seconds"}
+    return [{k: v for k, v in line.items() if k not in times} for line in lines if line["event"] == kind]
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:
