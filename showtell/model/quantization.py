@@ -100,8 +100,9 @@ def dynamic(model: ModelProto) -> ModelProto:
 
 def _written_out(model: ModelProto) -> ModelProto:
     """The graph with transposed weights as weights of their own: word vectors that score words too are multiplied so in int8."""
-    from onnx import numpy_helper
+    from onnx import ModelProto, numpy_helper
 
+    model = ModelProto.FromString(model.SerializeToString())  # the caller's stays as it is
     weights = {weight.name: weight for weight in model.graph.initializer}
     for node in [*model.graph.node]:
         if node.op_type == "Transpose" and node.input[0] in weights:
