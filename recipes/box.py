@@ -52,7 +52,7 @@ class BoxOptions:
     language: str = "en"
     """en, de, zh or ar."""
     model: Path | None = None
-    """A model that was trained by recipes/box.yaml already; without it, it is trained first."""
+    """A model that was trained so already; without it, it is trained first."""
     work: Path = Path("runs/box")
     """Folder for the run, the candidate and its scores."""
     box: Path = BOX_FOLDER
@@ -75,7 +75,7 @@ class Guesses:
 
 def main(options: BoxOptions) -> None:
     run_folder, candidate = options.work / options.language, options.work / "candidate"
-    model = options.model or train(options, run_folder)
+    model = options.model or reward(options, train(options, run_folder), run_folder)
     folder = export(load_artefact(model), candidate, options.language)
     scores = run_folder / "scores"
     run(
@@ -110,6 +110,16 @@ def train(options: BoxOptions, folder: Path) -> Path:
         f"--vocab {folder.as_posix()}/vocab.pkl{words}{resumed}"
     )
     return folder / "best_model.pt"
+
+
+def reward(options: BoxOptions, model: Path, folder: Path) -> Path:
+    """The model trained on, with CIDEr-D as its reward."""
+    rewarded = folder / "rewarded.pt"
+    run(
+        f"python {(HERE / 'self_critical.py').as_posix()} --model {model.as_posix()} {_data(options)} "
+        f"--output {rewarded.as_posix()}"
+    )
+    return rewarded
 
 
 def _data(options: BoxOptions) -> str:
@@ -207,7 +217,7 @@ def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
         scores="\n".join(["| score | x 100 | signature |", "|---|---|---|", *rows]),
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
-        pictures=f"{training['training_pictures']:,}", epochs=training["epochs"],
+        pictures=f"{training['training_pictures']:,}", epochs=training["epochs"], reward=training.get("reward", "none"),
         megabytes=f"{sum(file.stat().st_size for file in folder.parent.rglob('*.onnx')) / 1e6:.1f}",
     )  # fmt: skip
 

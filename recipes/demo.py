@@ -43,7 +43,7 @@ def main() -> None:
     )
     run(f"showtell caption {' '.join(tests)} --model {MODEL.as_posix()}/best_model.pt --attention {FIGURES.as_posix()}")
     run(f"python recipes/judge.py --model {MODEL.as_posix()}/best_model.pt --data {DATA.as_posix()}")
-    print(f"The demo took {(time.monotonic() - started) / 60:.1f} minutes. The figures are in {PHOTOGRAPHS.as_posix()} and {FIGURES.as_posix()}.")
+    print(f"The demo took {(time.monotonic() - started) / 60:.1f} minutes. The figures are in folders under {DEMO.as_posix()}.")
 
 
 def found_photographs() -> list[str]:
