@@ -57,7 +57,7 @@ class RewardOptions:
     """Its pictures."""
     output: Path
     """Where the model goes whose greedy captions score best on validation pictures."""
-    epochs: int = 4
+    epochs: int = 6
     """Passes over the training pictures."""
     batch_size: int = 32
     """Pictures in a batch."""
