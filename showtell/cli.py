@@ -50,7 +50,7 @@ def _train(call: Call) -> int:
     settings = fill(TrainSettings(), call.arguments, prog=call.prog, config=call.config)
     from showtell.training.run import train
 
-    train(
+    return train(
         data=settings.data,
         vocabulary=settings.vocabulary,
         pictures=settings.pictures,
@@ -59,8 +59,7 @@ def _train(call: Call) -> int:
         decoder=settings.decoder,
         options=settings.training,
         settings=plain(settings),
-    )
-    return 0
+    ).status
 
 
 def _finetune(call: Call) -> int:
@@ -80,7 +79,7 @@ def _finetune(call: Call) -> int:
     settings = fill(defaults, call.arguments, prog=call.prog, config=call.config)
     from showtell.training.run import finetune
 
-    finetune(
+    return finetune(
         data=settings.data,
         vocabulary=settings.vocabulary,
         pictures=settings.pictures,
@@ -90,8 +89,7 @@ def _finetune(call: Call) -> int:
         options=settings.training,
         finetuning=settings.finetuning,
         settings=plain(settings),
-    )
-    return 0
+    ).status
 
 
 def _caption(call: Call) -> int:
@@ -217,8 +215,10 @@ def main(arguments: Sequence[str] | None = None, config: object | None = None) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Problem.status
     except OSError as error:
-        what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
-        return _complain(f"{what}: {error.filename}." if error.filename else f"{what}.", Problem.status)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "The disk is full" if full else error.strerror or str(error)
+        advice = "make room, then run this again" if full else "see that it can be read and written, or name another place"
+        return _complain(f"{what}: {error.filename}; {advice}." if error.filename else f"{what}; {advice}.", Problem.status)
 
 
 def _complain(sentence: str, status: int) -> int:

@@ -24,6 +24,11 @@ def missing_extra(what: str, extra: str) -> Problem:
     return Problem(f'{what} needs packages that are not installed: pip install ".[{extra}]" in showtell\'s folder.')
 
 
+def out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether memory, the GPU's or the machine's, was too small: torch says so by kinds and sentences of its own."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
+
+
 def first_line(error: Exception) -> str:
     """What an error says, short enough to stand inside a sentence."""
     text = str(error).strip()

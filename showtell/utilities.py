@@ -110,7 +110,7 @@ def load_pretrained_model(
         wants its pictures.
 
     Raises:
-        WrongUse: the vocabulary is another one (both sizes are named), or the device is not here.
+        WrongUse: the vocabulary is another one (both sizes are named), the device is not here, or the model was exported to ONNX.
         Problem: there is no such model, it is damaged, carries code, or a newer showtell wrote it.
     """
     where, artefact = resolve_device(str(device)), load_model(pretrained_path)

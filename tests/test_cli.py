@@ -65,8 +65,12 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (WrongUse("a is wrong; use b."), 2, "showtell: a is wrong; use b.\n"),
         (Problem("c broke; mend it."), 3, "showtell: c broke; mend it.\n"),
         (KeyboardInterrupt(), 130, "showtell: Interrupted.\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), 3, "showtell: The disk is full.\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "out.jsonl"), 3, "showtell: Permission denied: out.jsonl.\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 3, "showtell: The disk is full; make room, then run this again.\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out.jsonl"),
+            3,
+            "showtell: Permission denied: out.jsonl; see that it can be read and written, or name another place.\n",
+        ),
         (ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"), 3, 'pip install ".[train]"'),
     ],
 )
@@ -145,7 +149,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a command handed to the room that does the work, which is not called."""
     caught: dict[str, Any] = {}
     training, captioning = types.ModuleType("showtell.training.run"), types.ModuleType("showtell.captioning.run")
-    training.train = lambda **options: caught.update(options)  # type: ignore[attr-defined]
+    training.train = lambda **options: caught.update(options) or types.SimpleNamespace(status=1)  # type: ignore[attr-defined]
     captioning.caption_pictures = lambda options, search: caught.update(options=options, search=search) or 1  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "showtell.training.run", training)
     monkeypatch.setitem(sys.modules, "showtell.captioning.run", captioning)
@@ -153,7 +157,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_train_hands_each_room_its_options(handed: dict[str, Any]) -> None:
-    assert cli.main(["train", "--batch_size", "4", "--encoder", "tiny", "--min_frequency", "1"]) == 0
+    assert cli.main(["train", "--batch_size", "4", "--encoder", "tiny", "--min_frequency", "1"]) == 1  # as the room says
     assert (handed["options"].batch_size, handed["encoder"].encoder, handed["vocabulary"].min_frequency) == (4, "tiny", 1)
     assert handed["settings"]["training"]["batch_size"] == 4
     assert set(handed) == {"data", "vocabulary", "pictures", "augmentation", "encoder", "decoder", "options", "settings"}

@@ -30,7 +30,7 @@ def find_pictures(inputs: Iterable[str], lines: Iterable[str], skip: Skip) -> It
     Args:
         inputs: pictures, folders, patterns, or `-` for the names in `lines`.
         lines: pictures and folders, one a line; read as far as pictures are asked for.
-        skip: told of each folder and pattern that brings nothing.
+        skip: told of each folder and pattern that brings nothing, and of a list without names.
     """
     seen: set[bytes] = set()
     for name in _expanded(inputs, lines, skip):
@@ -48,13 +48,21 @@ def picture_key(name: str) -> bytes:
 def _expanded(inputs: Iterable[str], lines: Iterable[str], skip: Skip) -> Iterator[str]:
     for name in inputs:
         if name == STANDARD_INPUT:
-            for line in lines:
-                if listed := line.removeprefix("\ufeff").rstrip("\r\n"):  # some programs put a byte order mark first
-                    yield from _named(listed, skip)
+            yield from _listed(lines, skip)
         elif glob.has_magic(name) and "://" not in name and not os.path.lexists(name):
             yield from _matched(name, skip)
         else:
             yield from _named(name, skip)
+
+
+def _listed(lines: Iterable[str], skip: Skip) -> Iterator[str]:
+    nothing = True
+    for line in lines:
+        if name := line.removeprefix("\ufeff").rstrip("\r\n"):  # some programs put a byte order mark first
+            nothing = False
+            yield from _named(name, skip)
+    if nothing:
+        skip("Standard input holds no names; write one a line.")
 
 
 def _named(name: str, skip: Skip) -> Iterator[str]:

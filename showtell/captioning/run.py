@@ -20,7 +20,7 @@ from showtell.captioning.output import NoOutput, output_for
 from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, out_of_memory
 from showtell.model.hub import BOX, find_model
 from showtell.search import SearchOptions
 
@@ -56,6 +56,8 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
 
             captioner = Captioner.from_pretrained(model, options.device)
             screen.say(f"{captioner.described} speaks ({model}).")
+            if unknown := [word for word in search.forbid if word not in captioner.vocabulary.words]:
+                screen.say(f"{captioner.name} has no word {' or '.join(unknown)} to be forbidden: see how its captions write it.")
             output.begin()
             with Threads(options.workers) as threads, screen.progress(total):
                 opened = threads.map(partial(open_job, options=captioner.pictures), chain([first], jobs), 2 * options.batch_size)
@@ -115,8 +117,8 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
         return {}
     try:
         captions = captioner.caption_pixels(np.stack([each.pixels for each in readable]), search)  # N x S x S x 3
-    except (RuntimeError, MemoryError) as error:  # torch has kinds of its own for it, but is not imported here
-        if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
             raise Problem(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size.") from error
         raise
     return {each.job: caption for each, caption in zip(readable, captions, strict=True)}

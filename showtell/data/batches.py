@@ -188,6 +188,10 @@ class BatchOrder(Sampler[list[int]]):
         """Batches of a process in a whole epoch."""
         return -(-self.size // (self.batch_size * self.world))
 
+    def group(self, batch: int, accumulate: int) -> int:
+        """Batches in the group of `accumulate` that a batch (from 0) belongs to: the epoch's last group may be shorter."""
+        return min(accumulate, self.batches - batch // accumulate * accumulate)
+
     def __len__(self) -> int:
         return self.batches - self.first
 

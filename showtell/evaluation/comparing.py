@@ -72,7 +72,8 @@ def warnings(one: Result, two: Result, common: int) -> Iterator[str]:
 def _differing(name: str, then: Any, now: Any) -> Iterator[str]:
     if isinstance(then, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*then, *now]):
-            yield from _differing(f"{name} {key}", then.get(key), now.get(key))
+            within = name if key == name else f"{name} {key}"  # the kind of search is itself called search
+            yield from _differing(within, then.get(key), now.get(key))
     elif then != now:
         shown = [str(value)[:12] if name.endswith("sha256") else _short(value) for value in (then, now)]
         yield f"{name} ({shown[0]}, {shown[1]})"

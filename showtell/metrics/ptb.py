@@ -7,7 +7,7 @@ original on many captions; `tests/metrics/test_ptb.py` holds them to it.
 
 What is known to differ: the original reads a file of captions, and whether an initial at the end of one ("signs of K.") keeps its
 full stop depends on how the next begins; here it begins with "A". Letters and digits that came into Unicode after the original
-may stay or go (Sinhala digits, two Mongolian signs).
+may stay or go (Sinhala digits, two Mongolian signs). A web or mail address of more than a thousand characters may come apart.
 """
 
 from __future__ import annotations
@@ -54,21 +54,28 @@ _WORD_ALONE = re.compile(
 @lru_cache(maxsize=2**15)
 def _word_tokens(word: str) -> tuple[str, ...]:
     tokens: list[str] = []
-    at = 0
+    line, at = f"{word}\nA ", 0
     while at < len(word):
-        token, length = _longest_match(f"{word}\nA ", at)
+        token, length = _longest_match(line, at)
         tokens += token
         at += length
     return tuple(tokens)
 
 
-def _longest_match(line: str, at: int) -> tuple[list[str], int]:
+REACH = 1000
+"""Characters that rules look at for a token, unless it goes on beyond them: those that look for an @ or a hyphen would else read
+an unbroken text to its end for every token."""
+
+
+def _longest_match(line: str, at: int, reach: int = REACH) -> tuple[list[str], int]:
     """The token that begins at a place of the line, or none (a space, or what the original drops), and its length there."""
     longest, best, rule = 0, None, None
     for each in RULES:
-        found = each.pattern.match(line, at)
+        found = each.pattern.match(line, at, at + reach)
         if found and found.end() - at > longest:
             longest, best, rule = found.end() - at, found, each
+    if longest == reach < len(line):
+        return _longest_match(line, at, len(line))
     if best is None or rule is None:
         return [], 1
     token = best.group(best.lastindex or 0)[: rule.taken]

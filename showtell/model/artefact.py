@@ -153,10 +153,13 @@ def load_artefact(path: Path) -> Artefact:
     return artefact_of(read_model_file(path), path)
 
 
-def read_model_file(path: Path) -> dict[str, Any]:
+def read_model_file(path: Path, advice: str = "get it from its maker again") -> dict[str, Any]:
     """The dictionary in a model file, checked to be one of ours and of a version that this code knows.
 
     A file without a vocabulary (showtell writes none) gets that of `vocab.pkl` beside it.
+
+    Args:
+        advice: what to do where it is damaged.
 
     Raises:
         Problem: as for `load_artefact`.
@@ -167,7 +170,7 @@ def read_model_file(path: Path) -> dict[str, Any]:
         _check_archive(path)
         content = read_pt(path)
     except ValueError as error:
-        raise Problem(f"{path} cannot be read as a model: {error}; get it from its maker again.") from None
+        raise Problem(f"{path} cannot be read as a model: {error}; {advice}.") from None
     check_format(content, path)
     if "vocabulary" not in content and (beside := path.with_name("vocab.pkl")).is_file():
         content["vocabulary"] = load_vocab(beside).to_dict()

@@ -33,7 +33,8 @@ def export(options: ExportOptions) -> Path:
     artefact.build()  # what cannot be used is not given away
     if options.vocab is not None:
         artefact.check_own(load_vocab(options.vocab), options.vocab, options.checkpoint)
-    artefact = replace(artefact, training=_presentable(artefact.training))
+    encoder = replace(artefact.encoder_options, encoder_weights=Path(artefact.encoder_options.encoder_weights).name)
+    artefact = replace(artefact, encoder_options=encoder, training=_presentable(artefact.training))
     if options.scores:
         artefact = replace(artefact, scores=_read_scores(options.scores))
     if options.format == "onnx":

@@ -78,6 +78,7 @@ def _static(model: ModelProto, pixels: npt.NDArray[np.uint8]) -> ModelProto:
         quantize_static(
             prepared, small, _Pictures(pixels), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"CalibMovingAverage": True},  # of the batches' ranges, so that one odd picture does not stretch them
         )  # fmt: skip
         return tidy(onnx.load(small))
 

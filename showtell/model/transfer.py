@@ -126,8 +126,9 @@ def adapt_vocab_size(decoder: Decoder, new_vocab_size: int, device: str | torch.
 def move_vocabulary(decoder: Decoder, old: Vocabulary, new: Vocabulary) -> tuple[Decoder, int]:
     """The decoder for another vocabulary: words that both have keep their rows of embedding and output layer.
 
-    A new word's vector is drawn with mean and deviation of the trained ones; its output row is their mean, so that at the start
-    no new word is likelier than another.
+    A new word's vector and its output row are drawn with mean and deviation of the trained ones. Output rows that were all alike
+    would make every word equally likely, but then no gradient would reach the decoder behind them, and it would learn more slowly
+    than a new one does.
 
     Args:
         decoder: for `old`; stays as it is.
@@ -154,9 +155,7 @@ def _with_rows(decoder: Decoder, sources: Sequence[int], targets: Sequence[int],
     for name, rows in adapted.state_dict().items():
         if name in ("embedding.weight", "output.vocabulary.weight", "output.vocabulary.bias"):
             trained = state[name][len(SPECIALS) :] if len(state[name]) > len(SPECIALS) else state[name]
-            rows.copy_(trained.mean(0).expand_as(rows))
-            if name == "embedding.weight":
-                rows.add_(torch.randn_like(rows) * trained.std(0, correction=0))
+            rows.copy_(trained.mean(0) + torch.randn_like(rows) * trained.std(0, correction=0))
             rows[list(targets)] = state[name][list(sources)]
             state[name] = rows
     adapted.load_state_dict(state)

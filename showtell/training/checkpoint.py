@@ -48,7 +48,10 @@ def load_checkpoint_state(path: Path) -> dict[str, Any]:
     Raises:
         Problem: the file cannot be read or is a model without a run's state.
     """
-    content = read_model_file(path)
+    best, start = path.with_name("best_model.pt"), "start anew (--overwrite)"
+    if best.exists():
+        start = f"start from its best model (--pretrained_path {best} with another --output_dir), or anew (--overwrite)"
+    content = read_model_file(path, f"this run cannot be gone on with: {start}")
     if "checkpoint" not in content:
         raise Problem(f"{path} is a model, not a checkpoint: it cannot be resumed; fine-tune it instead.")
     return content

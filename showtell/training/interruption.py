@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -17,9 +19,22 @@ class Interrupted(Problem):
 
 
 def leave_signals_to_the_main_process(worker: int) -> None:
-    """What a process that opens pictures does first: Ctrl-C reaches it too, but the step to be finished needs its pictures."""
+    """What a process that opens pictures does first. Terminals and batch systems signal it too, but the step needs its pictures.
+
+    It leaves when the main process tells it to, or is no more, which a DataLoader's processes look for every few seconds.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its end is the main process's to decide
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@atexit.register
+def end_workers() -> None:
+    """Ends what a program that failed has left of them; multiprocessing would try by SIGTERM, and wait for ever."""
+    left = [process for process in multiprocessing.active_children() if process.daemon]
+    if left and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would complain of each
+    for process in left:
+        process.kill()
 
 
 class Interruption:

@@ -35,17 +35,24 @@ def fit(run: Run) -> str:
         while run.position.epoch < options.epochs and not run.stopping.should_stop:
             started = time.monotonic()
             if run.steps_are_done or not train_epoch(run, interruption):
+                if run.position.batch and run.stopping.observe(validate(run, time.monotonic() - started)):
+                    save_best(run)  # the checkpoint, written before, knows nothing of it: going on stays exact
                 return f"it has made the {options.max_steps} steps that were asked for"
-            score = validate(run, time.monotonic() - started)
-            better = run.stopping.observe(score)
+            better = run.stopping.observe(validate(run, time.monotonic() - started))
             run.schedule.epoch_ended(better)
             run.position = Position(epoch=run.position.epoch + 1, step=run.position.step)
-            if better and run.accelerator.is_main_process:
-                save_artefact(run.artefact(), options.output_dir / "best_model.pt")
+            if better:
+                save_best(run)
             save_checkpoint(run)
     if run.stopping.should_stop:
         return f"{MONITORED[options.monitor]} has not become better for {run.stopping.waited} epochs"
     return f"its {options.epochs} epochs are done"
+
+
+def save_best(run: Run) -> None:
+    """Writes `best_model.pt`."""
+    if run.accelerator.is_main_process:
+        save_artefact(run.artefact(), run.options.output_dir / "best_model.pt")
 
 
 def train_epoch(run: Run, interruption: Interruption) -> bool:
@@ -68,7 +75,7 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
         if len(batch.pictures):
             with nullcontext() if last_of_step else accelerator.no_sync(run.model):
                 loss, tally = run.model(batch.to(accelerator.device))
-                accelerator.backward(loss / options.accumulate)
+                accelerator.backward(loss / order.group(position.batch - 1, options.accumulate))
             position.sums += tally.stack().detach().cpu()
             run.log.step(position.step, loss.detach())
         if not last_of_step:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from showtell.data.records import Record
@@ -16,7 +16,10 @@ from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.model.transfer import move_vocabulary, use_word_vectors
 from showtell.pictures import PictureOptions
 from showtell.training.options import TrainingOptions, WordsFrom
-from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab, save_vocab
+from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab
+
+SHAPING = ("encoder", "grid", "embed_size", "hidden_size", "attention_dim", "grid_size", "word_query", "deep_output")
+"""Settings that say which weights there are, and of which shapes."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ def new_start(
     options: TrainingOptions,
 ) -> Start:
     """The words of the training captions, and a model as the options describe it: new, or with the weights of a model file.
+
+    Nothing is written: a run that is refused leaves no vocabulary behind.
 
     Raises:
         WrongUse: the vocabulary file or the model has other words, or the model another architecture.
@@ -120,7 +125,7 @@ def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOp
 
 
 def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], options: VocabularyOptions) -> Vocabulary:
-    """The vocabulary of the training captions: from its file, which must have come from them, else built and saved there.
+    """The vocabulary of the training captions: from its file, which must have come from them, else built.
 
     Raises:
         WrongUse: the file came from other captions or other options.
@@ -131,10 +136,7 @@ def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], optio
         vocabulary.check_captions(captions_hash(captions), path)
         vocabulary.check_options(options, path)
         return vocabulary
-    vocabulary = build_vocabulary(captions, options)
-    if path is not None:
-        save_vocab(vocabulary, path)
-    return vocabulary
+    return build_vocabulary(captions, options)
 
 
 def loaded_model(
@@ -153,11 +155,22 @@ def loaded_model(
         eyes.load_state_dict(artefact.encoder)
         mouth = artefact.build_decoder(decoder, eyes.channels)
     except RuntimeError as error:
+        differing = _differing(artefact, encoder, decoder) or first_line(error)
         raise WrongUse(
-            f"{path} is a model of another architecture than the settings describe ({first_line(error)}): "
-            "give the encoder and decoder settings that it was trained with."
+            f"{path} is a model of another architecture than the settings describe ({differing}): "
+            "leave these settings out, or name a model that has them."
         ) from None
     return eyes, mouth
+
+
+def _differing(artefact: Artefact, encoder: EncoderOptions, decoder: DecoderOptions) -> str:
+    """Which settings that shape the weights are others than the model's."""
+    theirs, ours = asdict(artefact.encoder_options) | asdict(artefact.decoder_options), asdict(encoder) | asdict(decoder)
+    return ", ".join(
+        f"{name} is {theirs[name]} in the model and {ours[name]} in the settings"
+        for name in SHAPING
+        if theirs[name] != ours[name]
+    )
 
 
 def _with_word_vectors(

@@ -77,7 +77,7 @@ class TrainingOptions:
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints inside an epoch; one is written at every epoch's end as well."""
     max_steps: int = 0
-    """Stop after this many optimiser steps; 0 means no limit."""
+    """Stop after this many optimiser steps, and validate then; 0 means no limit."""
     device: Device = "auto"
     """Where to compute: auto takes cuda, then mps, then cpu."""
     precision: Precision = "auto"
@@ -111,6 +111,8 @@ class TrainingOptions:
         ]
         if not 0 <= self.seed < 1 << 32:
             found.append(f"seed is {self.seed}; it must lie between 0 and {(1 << 32) - 1}.")
+        if self.vocab is not None and self.vocab.suffix not in (".pkl", ".json"):
+            found.append(f"vocab is {self.vocab}; its name must end in .pkl or .json.")
         if self.monitor != "val_loss" and self.scored_pictures == 0:
             found.append(f"monitor is {self.monitor}, but scored_pictures is 0: let some be captioned.")
         if not 0 < self.layer_decay <= 1:

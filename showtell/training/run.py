@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
@@ -18,7 +18,7 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, split_records
-from showtell.errors import WrongUse
+from showtell.errors import Problem, WrongUse, first_line, out_of_memory
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
@@ -36,10 +36,22 @@ from showtell.training.optimisation import EarlyStopping, Schedule, build_optimi
 from showtell.training.options import FinetuningOptions, TrainingOptions
 from showtell.training.state import Feed, Run
 from showtell.training.unfreezing import Unfreezing
-from showtell.vocabulary import Vocabulary, VocabularyOptions
+from showtell.vocabulary import Vocabulary, VocabularyOptions, save_vocab
 
 OF_THE_MACHINE = ("output_dir", "vocab", "pretrained_path", "word_vectors", "device", "quiet", "checkpoint_minutes", "max_steps")
 """Settings of the training room that say nothing of how the model came about."""
+
+ALL_DONE, SOME_SKIPPED = 0, 1
+
+
+class Outcome(NamedTuple):
+    """What came of a run."""
+
+    model: Path
+    """The best model."""
+    status: int
+    """Exit status: 1 where pictures could not be read (each was named), else 0; of several processes always 0, since what
+    launched them takes anything else for a crash."""
 
 
 def train(
@@ -52,8 +64,8 @@ def train(
     decoder: DecoderOptions,
     options: TrainingOptions,
     settings: dict[str, Any],
-) -> Path:
-    """Trains a captioner and returns the path of the best model.
+) -> Outcome:
+    """Trains a captioner, and keeps its best model as `best_model.pt`.
 
     Args:
         data, vocabulary, pictures, augmentation, encoder, decoder, options: the rooms' options.
@@ -67,10 +79,10 @@ def train(
     def start(records: Sequence[Record]) -> Start:
         return new_start(records, vocabulary, encoder, decoder, pictures, options)
 
-    best = _train(start, data, pictures, augmentation, options, settings)
-    if PartialState().is_main_process and best.is_file():
-        say(f"Next: showtell caption --model {best} YOUR_PICTURES --attention figures", options.quiet)
-    return best
+    outcome = _train(start, data, pictures, augmentation, options, settings)
+    if PartialState().is_main_process and outcome.model.is_file():
+        say(f"Next: showtell caption --model {outcome.model} YOUR_PICTURES --attention figures", options.quiet)
+    return outcome
 
 
 def finetune(
@@ -84,8 +96,8 @@ def finetune(
     options: TrainingOptions,
     finetuning: FinetuningOptions,
     settings: dict[str, Any],
-) -> Path:
-    """Trains a model on, with words that suit the new captions, and returns the path of `OUTPUT_NAME.pt`.
+) -> Outcome:
+    """Trains a model on, with words that suit the new captions, and keeps its best as `OUTPUT_NAME.pt`.
 
     Args, raises: as `train`; `options.pretrained_path` names the model, and the run lies in `output_dir`/OUTPUT_NAME.
     """
@@ -100,11 +112,11 @@ def finetune(
     def start(records: Sequence[Record]) -> Start:
         return finetuning_start(records, vocabulary, encoder, decoder, pictures, options, finetuning.words)
 
-    best = _train(start, data, pictures, augmentation, options, settings)
-    if PartialState().is_main_process and best.is_file():
-        save_artefact(load_artefact(best), target)
+    outcome = _train(start, data, pictures, augmentation, options, settings)
+    if PartialState().is_main_process and outcome.model.is_file():
+        save_artefact(load_artefact(outcome.model), target)
         say(f"The model is {target}. Next: showtell caption --model {target} YOUR_PICTURES", options.quiet)
-    return target
+    return outcome._replace(model=target)
 
 
 def _train(
@@ -114,7 +126,7 @@ def _train(
     augmentation: AugmentOptions,
     options: TrainingOptions,
     settings: dict[str, Any],
-) -> Path:
+) -> Outcome:
     """A run in `output_dir`, with the model and the words that `start` makes of the training records."""
     folder, started = options.output_dir, time.monotonic()
     checkpoint = None
@@ -141,21 +153,48 @@ def _train(
     if checkpoint:
         restore(run, checkpoint)
         say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
-    elif accelerator.is_main_process:
-        begin(folder, settings)
+    if accelerator.is_main_process:  # all has been checked: from here on the disk is written to
+        if options.vocab and not options.vocab.exists():
+            save_vocab(begun.vocabulary, options.vocab)
+        if not checkpoint:
+            begin(folder, settings)
 
     run.unfreezing.begin(run.position.epoch)
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)
-    try:
-        why = fit(run)
-    finally:
-        run.log.close()
+    why = _fit(run)
     best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60
     say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
     if best.is_file():
         what = MONITORED[options.monitor]
         say(f"Best {what.removeprefix('the ')} {abs(run.stopping.best):.3f}, in {best}.", quiet)
-    return best
+    if run.named:
+        say(f"Pictures that could not be read and were left out: {len(run.named):,} (each is named above).", quiet)
+    return Outcome(best, SOME_SKIPPED if run.named and accelerator.num_processes == 1 else ALL_DONE)
+
+
+def _fit(run: Run) -> str:
+    """Trains until the run ends; returns why it did. The log is closed whatever happens.
+
+    Raises:
+        Problem: a batch does not fit into memory, or a worker was killed; and as `fit`.
+    """
+    try:
+        return fit(run)
+    except RuntimeError as error:
+        if str(error).startswith("DataLoader worker"):  # ... (pid 7) is killed by signal: Killed
+            raise Problem(
+                f"a process that opens pictures has died ({first_line(error)}), most often for want of memory: go on with "
+                "--resume and fewer --workers."
+            ) from error
+        if not out_of_memory(error):
+            raise
+        raise Problem(
+            f"a batch of {run.options.batch_size} pictures with all their captions does not fit into memory: start anew "
+            "(--overwrite) with a lower --batch_size, and with --accumulate so much higher, so that a step sees as many pictures "
+            "as before; or with fewer --captions_per_picture."
+        ) from error
+    finally:
+        run.log.close()
 
 
 def _build_run(

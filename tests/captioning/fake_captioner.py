@@ -15,6 +15,7 @@ import numpy as np
 
 from showtell.pictures import PictureOptions
 from showtell.search import SearchOptions
+from showtell.vocabulary import SPECIALS, Vocabulary
 
 Caption = Callable[..., int]
 """The fixture `caption`: the inputs, options as keywords, gives the exit status."""
@@ -50,6 +51,7 @@ class FakeCaptioner:
     """Counts the pictures that it captions in `seen`, by batches; raises `error` in its batch number `error_at`."""
 
     pictures = PictureOptions(picture_size=16)
+    vocabulary = Vocabulary((*SPECIALS, "a", *WORDS))
     seen: list[int] = []
     error: BaseException | None = None
     error_at = 0

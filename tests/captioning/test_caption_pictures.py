@@ -162,6 +162,13 @@ def test_quiet_names_only_what_is_skipped(caption: Caption, capsys: pytest.Captu
     assert said.out == "" and said.err.count("\n") == 1 and BROKEN in said.err
 
 
+def test_a_forbidden_word_that_the_model_does_not_have_is_named(caption: Caption, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caption("photos/sub/z.png", search=SearchOptions(forbid=("<unk>", "white", "Grey", "purple"))) == 0
+    assert "model.pt has no word Grey or purple to be forbidden: see how its captions write it.\n" in capsys.readouterr().err
+    caption("photos/sub/z.png", search=SearchOptions(forbid=("white",)))
+    assert "forbidden" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("images", [[BROKEN], ["nowhere.jpg"], ["*.webp"], [BROKEN, "https://example.org/a.jpg"], ["-"]])
 def test_nothing_readable(caption: Caption, images: list[str]) -> None:
     assert caption(*images, output="out.jsonl") == 3

@@ -93,6 +93,11 @@ def test_standard_input_lists_pictures_and_folders(here: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("lines", [[], ["\n", "\r\n"]])
+def test_standard_input_without_names_is_named(here: Path, lines: list[str]) -> None:
+    assert found("-", lines=lines) == ([], ["Standard input holds no names; write one a line."])
+
+
 def test_standard_input_is_read_as_pictures_are_asked_for() -> None:
     def lines():  # type: ignore[no-untyped-def]
         yield "a.png\n"

@@ -296,6 +296,18 @@ def test_other_protocols_are_compared_with_a_warning(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("here")
+def test_another_search_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("one", "two"):
+        assert evaluate("--output_dir", folder) == 0
+        scores = json.loads(Path(folder, "scores.json").read_text("utf-8"))
+        scores["protocol"]["search"] = {"search": "beam" if folder == "one" else "greedy", "beam_size": 5}
+        Path(folder, "scores.json").write_text(json.dumps(scores), "utf-8")
+    capsys.readouterr()
+    assert cli.main(["compare", "one", "two"]) == 0
+    assert "under different protocols: search (beam, greedy)." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
 def test_what_cannot_be_compared_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("--output_dir", "one") == 0
     assert cli.main(["compare", "one"]) == 2

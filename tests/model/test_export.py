@@ -33,6 +33,8 @@ def checkpoint(captioner: TorchCaptioner, tmp_path: Path) -> Path:
         captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures,
         training={"data": "/home/somebody/scenes", "epochs": 3, "settings": {"augment": {"flip": 0.5}}},
     )  # fmt: skip
+    weights = replace(artefact.encoder_options, encoder_weights="/home/somebody/resnet.safetensors")
+    artefact = replace(artefact, encoder_options=weights)
     save_artefact(artefact, tmp_path / "last_model.pt", checkpoint={"optimizer": {"moments": torch.zeros(1000)}})
     return tmp_path / "last_model.pt"
 
@@ -178,7 +180,7 @@ def test_the_card_says_what_the_model_is(options: ExportOptions, tmp_path: Path)
         "| flip | 0.5 |", "Weights: mit. Training data: made by ourselves.",
     ):  # fmt: skip
         assert line in body.splitlines(), line
-    assert "SPICE" not in body and "somebody" not in body
+    assert "SPICE" not in body and "somebody" not in body and "| encoder_weights | resnet.safetensors |" in body.splitlines()
     assert load_model(folder).scores == {"CIDEr-D": scores["CIDEr-D"]}
 
 

@@ -125,8 +125,8 @@ def test_words_that_both_have_keep_their_rows(decoder: Decoder, captioner: Torch
     for before, after in zip(row_tensors(decoder), row_tensors(moved), strict=True):
         for word in (*SPECIALS, "star", "red", "a"):
             assert torch.equal(after[new.index(word)], before[old.index(word)])
-    assert torch.equal(row_tensors(moved)[1][new.index("cat")], row_tensors(decoder)[1][4:].mean(0))
-    assert not torch.equal(row_tensors(moved)[0][new.index("cat")], row_tensors(moved)[0][new.index("dog")])
+        # Output rows that are alike give the decoder nothing to learn from: what one word pulls the others push.
+        assert not torch.equal(after[new.index("cat")], after[new.index("dog")])
     state = moved.state_dict()
     for name, tensor in decoder.state_dict().items():
         if name not in ("embedding.weight", "output.vocabulary.weight", "output.vocabulary.bias"):

@@ -44,7 +44,7 @@ def tuned(folder: Path, scenes: Path, model: Path, **changes: Any) -> FinetuneSe
 
 def finetuned(settings: FinetuneSettings) -> Path:
     """Fine-tunes, as `showtell finetune` does; returns the run's folder."""
-    path = finetune(
+    path, _ = finetune(
         data=settings.data, vocabulary=settings.vocabulary, pictures=settings.pictures, augmentation=settings.augment,
         encoder=settings.encoder, decoder=settings.decoder, options=settings.training, finetuning=settings.finetuning,
         settings=plain(settings),
@@ -278,6 +278,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path: Path, scenes: Path, mod
         finetuned(settings)
     (tmp_path / "checkpoints" / "finetuned_model.pt").unlink()
     finetuned(settings)
+    (tmp_path / "checkpoints" / "finetuned_model.pt").unlink()
     with pytest.raises(WrongUse, match="holds another run"):
         finetuned(settings)
     for name in ("best_model", "a/b", "", ".."):

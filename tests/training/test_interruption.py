@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import torch
 from training_kit import losses, run, same_run, small
 
+import showtell
 from showtell.data.batches import BatchOrder, Item
 from showtell.training.interruption import Interrupted, Interruption
 from showtell.training.log import Log
@@ -92,8 +95,36 @@ class AskedForSignals:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on forks of processes with threads
-def test_processes_that_open_pictures_go_on_after_ctrl_c() -> None:
-    """A terminal sends it to them as well; the step that is being finished still needs them."""
+def test_processes_that_open_pictures_go_on_after_a_signal() -> None:
+    """A terminal or batch system sends it to them as well; the step that is being finished still needs them."""
     with Interruption():
         (batch,) = Feed(AskedForSignals(), BatchOrder(1, 1, None), workers=1).batches(0)
-    assert batch.skipped == (f"{signal.SIG_IGN!r} {signal.SIG_DFL!r}",)
+    assert batch.skipped == (f"{signal.SIG_IGN!r} {signal.SIG_IGN!r}",)
+
+
+FAILING = """
+import sys
+from showtell.data.batches import BatchOrder, Item
+from showtell.training.state import Feed
+
+class Pictures:
+    def __len__(self): return 8
+    def set_epoch(self, epoch): ...
+    def __getitem__(self, index): return Item(None, [], "broken")
+
+if __name__ == "__main__":
+    batches = Feed(Pictures(), BatchOrder(8, 1, None), workers=2).batches(0)
+    next(batches)
+    sys.modules["kept"] = batches  # as the traceback of a failure keeps them
+    raise ZeroDivisionError
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals there")
+def test_a_program_that_fails_does_not_wait_for_its_workers(tmp_path: Path) -> None:
+    """They ignore SIGTERM, by which multiprocessing ends them when the program does."""
+    program = tmp_path / "failing.py"
+    program.write_text(FAILING, "utf-8")
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(showtell.__file__).parents[1]), *sys.path])}
+    done = subprocess.run([sys.executable, "-W", "ignore", program], capture_output=True, text=True, timeout=120, env=paths)
+    assert done.returncode == 1 and done.stderr.endswith("ZeroDivisionError\n"), done.stderr

@@ -75,16 +75,20 @@ def test_a_run_killed_at_random_moments_has_the_losses_of_one_that_was_not(tmp_p
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGINT)],
+    ids=["SIGTERM to the process", "SIGTERM to its group", "Ctrl-C"],
+)
 def test_a_process_that_is_asked_to_stop_saves_and_leaves_with_130(
-    tmp_path: Path, scenes: Path, number: signal.Signals, workers: int
+    tmp_path: Path, scenes: Path, send: Callable[[int, int], None], number: signal.Signals, workers: int
 ) -> None:
-    """SIGTERM comes to the process alone, Ctrl-C from a terminal to all of its group."""
+    """`timeout` and batch systems send SIGTERM to all of its group, a terminal Ctrl-C."""
     settings = small(tmp_path / "stopped", scenes, epochs=500, workers=workers)
     folder = settings.training.output_dir
     with started(*command(settings)) as process:
         wait_for(lambda: steps_in(folder) > 10, process)
-        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        send(process.pid, number)
         _, said = process.communicate(timeout=LONGEST)
     stopped_at = read_model_file(folder / "last_model.pt")["checkpoint"]["position"]["step"]
     assert process.returncode == 130, said
@@ -94,6 +98,14 @@ def test_a_process_that_is_asked_to_stop_saves_and_leaves_with_130(
     run(replace(settings, training=replace(settings.training, resume=True, max_steps=three_more)))
     undisturbed = run(small(tmp_path / "undisturbed", scenes, epochs=500, workers=workers, max_steps=three_more))
     assert losses(folder) == losses(undisturbed)
+
+
+def test_processes_that_open_pictures_leave_when_the_main_one_is_killed(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path, scenes, epochs=500, workers=2)
+    with started(*command(settings)) as process:
+        wait_for(lambda: steps_in(settings.training.output_dir) > 10, process)
+        process.kill()
+        process.communicate(timeout=LONGEST)  # until nobody holds its standard error any more
 
 
 def test_two_processes_make_the_steps_of_one_that_accumulates_two_batches(tmp_path: Path, scenes: Path) -> None:

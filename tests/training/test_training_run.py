@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_kit import events, losses, run, same_run, small, weights
+from training_kit import command, events, losses, run, same_run, small, weights
 
+from showtell import cli
 from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import load_artefact, read_model_file
 from showtell.model.captioner import Captioner
@@ -234,8 +235,23 @@ def test_a_run_starts_from_a_models_weights(tmp_path: Path, scenes: Path) -> Non
 
 def test_a_model_of_another_architecture_is_refused(tmp_path: Path, scenes: Path) -> None:
     first = run(small(tmp_path / "first", scenes, epochs=1, max_steps=1))
-    with pytest.raises(WrongUse, match="another architecture than the settings describe"):
+    said = r"another architecture than the settings describe \(hidden_size is 8 in the model and 9 in the settings\): leave"
+    with pytest.raises(WrongUse, match=said):
         run(small(tmp_path / "second", scenes, pretrained_path=first / "last_model.pt", hidden_size=9))
+    with pytest.raises(WrongUse, match=r"\(encoder is tiny in the model and resnet18 in the settings, hidden_size"):
+        run(small(tmp_path / "third", scenes, pretrained_path=first / "last_model.pt", hidden_size=9, encoder="resnet18"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"encoder_weights": "nowhere.pt"}, {"unfreeze": ("2:layer9",)}, {"cache_maps": True}],
+    ids=["no such weights", "no such group", "no place to cut"],
+)
+def test_a_refused_run_leaves_nothing(tmp_path: Path, scenes: Path, changes: dict[str, Any]) -> None:
+    """A vocabulary that it left would be taken for another run's, or refused to it."""
+    with pytest.raises(Problem):
+        run(small(tmp_path, scenes, **changes))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_with_other_words_is_refused(tmp_path: Path, scenes: Path) -> None:
@@ -260,6 +276,19 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, scenes: Path) 
     assert torch.nn.functional.cosine_similarity(mine, yours, dim=0) > 0.99
 
 
+def test_the_last_short_group_counts_by_its_own_batches(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three batches in groups of two: halves of the first two losses go backward, and the whole of the third."""
+    backward, sent = run_room.Accelerator.backward, []
+
+    def note(accelerator: Any, loss: torch.Tensor) -> None:
+        sent.append(float(loss))
+        backward(accelerator, loss)
+
+    monkeypatch.setattr(run_room.Accelerator, "backward", note)
+    folder = run(small(tmp_path, scenes, accumulate=2, epochs=1))
+    assert sent == [loss / share for (_, loss), share in zip(losses(folder), (2, 2, 1), strict=True)]
+
+
 # ------------------------------------------------------------------------------------------------------ what ends a run
 
 
@@ -270,6 +299,20 @@ def test_early_stopping_ends_it_and_keeps_the_best(tmp_path: Path, scenes: Path,
     assert "has not become better for 2 epochs" in capsys.readouterr().err
     run(replace(settings, training=replace(settings.training, resume=True)))
     assert len(events(folder, "epoch")) == 3
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(2, [0]), (3, [0]), (4, [0, 1])])
+def test_a_run_that_its_steps_end_is_validated_and_keeps_its_best(
+    tmp_path: Path, scenes: Path, steps: int, epochs: list[int]
+) -> None:
+    settings = small(tmp_path, scenes, max_steps=steps)
+    folder = run(settings)
+    best = load_artefact(folder / "best_model.pt").training
+    assert best["epochs"] in epochs and best["lowest_val_loss"] == min(line["val_loss"] for line in events(folder, "epoch"))
+    assert [line["step"] for line in events(folder, "epoch")] == sorted({min(3, steps) - 1, steps - 1})
+    same = (folder / "log.jsonl").read_text("utf-8").count('"epoch"')
+    run(replace(settings, training=replace(settings.training, resume=True)))
+    assert (folder / "log.jsonl").read_text("utf-8").count('"epoch"') == same
 
 
 @pytest.mark.parametrize("minutes", [0.0, 5.0])
@@ -291,6 +334,18 @@ def test_a_loss_that_is_not_finite_stops_it_and_leaves_the_last_good_checkpoint(
     last = read_model_file(tmp_path / "run" / "last_model.pt")
     assert last["checkpoint"]["position"]["step"] == (4 if minutes == 0 else 3)
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run" / "last_model.pt").values())
+
+
+@pytest.mark.parametrize(
+    "said", ["CUDA out of memory. Tried to allocate 20.00 GiB.", "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_too_large_a_batch_is_a_sentence(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    def fail(model: Any, batch: Any) -> Any:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(run_room.TrainingModel, "forward", fail)
+    with pytest.raises(Problem, match=r"a batch of 4 pictures .* does not fit into memory: .* --batch_size"):
+        run(small(tmp_path, scenes))
 
 
 def test_a_rate_that_is_far_too_high_leaves_no_broken_model(tmp_path: Path, scenes: Path) -> None:
@@ -326,6 +381,18 @@ def test_a_broken_picture_is_named_once_and_left_out(tmp_path: Path, copied: Pat
     folder = run(small(tmp_path, copied))
     assert capsys.readouterr().err.count(broken.name) == 1
     assert len(losses(folder)) == 6
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_exit_status_tells_that_pictures_were_left_out(
+    tmp_path: Path, copied: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    _, *flags = command(small(tmp_path, copied, epochs=1, quiet=False))[1:]
+    assert cli.main(flags) == 0
+    next((copied / "images" / split).iterdir()).write_bytes(b"no picture")
+    capsys.readouterr()
+    assert cli.main([*flags, "--overwrite"]) == 1
+    assert "Pictures that could not be read and were left out: 1 (each is named above)." in capsys.readouterr().err
 
 
 def test_a_batch_of_broken_pictures_is_passed_over(tmp_path: Path, copied: Path) -> None:
@@ -414,6 +481,19 @@ def test_a_run_whose_words_changed_is_not_gone_on_with(tmp_path: Path, copied: P
     settings.training.vocab.unlink()
     with pytest.raises(WrongUse, match=r"has other words than .*vocab\.json now"):
         run(replace(settings, training=replace(settings.training, resume=True, epochs=2)))
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_a_cut_off_checkpoint_tells_how_to_go_on(tmp_path: Path, scenes: Path, best: bool) -> None:
+    settings = small(tmp_path, scenes, epochs=1)
+    folder = run(settings)
+    (folder / "last_model.pt").write_bytes((folder / "last_model.pt").read_bytes()[:-1000])
+    if not best:
+        (folder / "best_model.pt").unlink()
+    with pytest.raises(Problem, match=r"last_model\.pt cannot be read as a model: it is cut off") as caught:
+        run(replace(settings, training=replace(settings.training, resume=True)))
+    assert "its maker" not in str(caught.value) and str(caught.value).endswith("anew (--overwrite).")
+    assert (f"--pretrained_path {folder / 'best_model.pt'} with another --output_dir" in str(caught.value)) is best
 
 
 def test_a_model_without_a_runs_state_is_not_gone_on_with(tmp_path: Path, scenes: Path) -> None:

@@ -44,7 +44,7 @@ def small(folder: Path, scenes: Path, **changes: Any) -> TrainSettings:
 
 def run(settings: TrainSettings) -> Path:
     """Trains, as `showtell train` does; returns the run's folder."""
-    best = train(
+    best, _ = train(
         data=settings.data,
         vocabulary=settings.vocabulary,
         pictures=settings.pictures,
