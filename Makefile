@@ -1,4 +1,4 @@
-# make demo   draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
+# make demo   captions photographs; draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
 # make test   runs the tests
 # make lint   checks style and types
 # make clean  removes the virtual environment and what the tools left; models and data stay

@@ -25,7 +25,7 @@ from showtell.errors import Problem
 from showtell.evaluation.results import load_result
 from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
-from showtell.model.exported import CONFIG, ENCODER
+from showtell.model.exported import CONFIG, ENCODER, STEP
 from showtell.model.graphs import halved, save_graphs, trace
 from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
 from showtell.model.quantization import dynamic
@@ -126,7 +126,7 @@ def _metrics(language: str) -> str:
 
 
 def export(artefact: Artefact, candidate: Path, language: str) -> Path:
-    """The candidate's graphs: the encoder in half precision, start and step in int8.
+    """The candidate's graphs: encoder and start, which run once a picture, in half precision, step in int8.
 
     Raises:
         Problem: start and step are too large.
@@ -136,10 +136,10 @@ def export(artefact: Artefact, candidate: Path, language: str) -> Path:
     encoder, decoder = artefact.build()
     models = trace(encoder, decoder)
     places = origins(encoder, decoder, models)
-    models = {file: _raw(halved(model) if file == ENCODER else dynamic(model)) for file, model in models.items()}
+    models = {file: _raw(dynamic(model) if file == STEP else halved(model)) for file, model in models.items()}
     shutil.rmtree(candidate, ignore_errors=True)
     folder = candidate / language
-    save_graphs(artefact, models, "float16 (encoder), int8 (start, step)", folder, Licences("apache-2.0", "research"))
+    save_graphs(artefact, models, "float16 (encoder, start), int8 (step)", folder, Licences("apache-2.0", "research"))
     for file in (ENCODER, CLASSES):  # languages share them
         (folder / file).replace(candidate / file)
     _change(folder / CONFIG, origins=places)
