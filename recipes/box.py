@@ -198,9 +198,8 @@ def _change(path: Path, **values: Any) -> None:
 def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
     """The model card of a language, from the template beside this file."""
     config = json.loads((folder / CONFIG).read_bytes())
-    rows = [
-        f"| {name} | {100 * score['value']:.1f} | `{score['signature'].replace('|', ' ')}` |" for name, score in measured.items()
-    ]
+    signatures = {name: score["signature"].replace("|", "\\|") for name, score in measured.items()}
+    rows = [f"| {name} | {100 * score['value']:.1f} | `{signatures[name]}` |" for name, score in measured.items()]
     training = config["training"]
     return (HERE / "box_card.md").read_text("utf-8").format(
         language=folder.name,
