@@ -1,6 +1,7 @@
 # make demo   captions photographs; draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
 # make test   runs the tests
 # make lint   checks style and types
+# make bench  times what must be fast against the way that others do it, and measures memory: results under runs/bench
 # make clean  removes the virtual environment and what the tools left; models and data stay
 #
 # Each makes the virtual environment first if it is not there. Another Python: make demo PYTHON=python3.12
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 DEMO := recipes/demo.py
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python $(DEMO)
@@ -23,6 +24,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

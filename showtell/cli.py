@@ -173,6 +173,23 @@ def _scenes(call: Call) -> int:
     return 0
 
 
+def _features(call: Call) -> int:
+    from showtell.settings import FeaturesSettings, fill
+
+    settings = fill(FeaturesSettings(), call.arguments, prog=call.prog, config=call.config)
+    from showtell.training.precompute import precompute_features
+
+    precompute_features(
+        data=settings.data,
+        pictures=settings.pictures,
+        augmentation=settings.augment,
+        encoder=settings.encoder,
+        decoder=settings.decoder,
+        options=settings.training,
+    )
+    return 0
+
+
 COMMANDS = {
     "train": Command("Train a captioner on captioned pictures.", _train),
     "finetune": Command("Train a model on: other pictures, other words, another language.", _finetune),
@@ -182,6 +199,7 @@ COMMANDS = {
     "compare": Command("Compare two systems that were evaluated on the same pictures.", _compare),
     "data coco2014": Command("Download MS COCO 2014: 123,287 pictures with captions, some 20 GB.", _coco2014),
     "data scenes": Command("Draw the built-in captioned set, to try everything on.", _scenes),
+    "data features": Command("Compute the feature cache of a training run ahead of it.", _features),
 }
 
 

@@ -100,6 +100,11 @@ class TrainSettings(Tree):
 
 
 @dataclass(frozen=True)
+class FeaturesSettings(TrainSettings):
+    """Compute the feature cache of a training run ahead of it. It takes what showtell train takes: the same words serve both."""
+
+
+@dataclass(frozen=True)
 class FinetuneSettings(TrainSettings):
     """Train a model on: with other pictures, other words, another language. The model's own settings are the defaults."""
 
@@ -188,6 +193,7 @@ def tree_of(title: str, **options: Any) -> Any:
 
 TREES: tuple[type[Tree], ...] = (
     TrainSettings,
+    FeaturesSettings,
     FinetuneSettings,
     CaptionSettings,
     EvaluateSettings,

@@ -104,12 +104,20 @@ def test_floor_one_needs_no_torch() -> None:
         "compare --help",
         "data --help",
         "data coco2014 --help",
+        "data features --help",
     ],
 )
 def test_help_needs_neither_torch_nor_numpy(words: str) -> None:
     done = without({"torch", "torchvision", "numpy", "PIL"}, "from showtell.cli import main; sys.exit(main())", *words.split())
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_package_imports_neither_torch_nor_numpy_by_itself() -> None:
+    heavy = {"torch", "numpy", "PIL", "tyro"}
+    code = f"import sys, showtell, showtell.cli, showtell.search; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_the_built_in_set_needs_no_torch(tmp_path: Path) -> None:

@@ -65,10 +65,11 @@ def _save(rows: list[Row], index: Path, source: list[object]) -> None:
 
 def _load(index: Path, source: list[object]) -> list[Row] | None:
     try:
-        head, _, body = index.read_bytes().partition(b"\n")
+        with index.open("rb") as file:
+            head, body = file.readline(), file.read()
     except OSError:
         return None
-    if head != json.dumps([*source, zlib.crc32(body)]).encode():
+    if head != json.dumps([*source, zlib.crc32(body)]).encode() + b"\n":
         return None
     columns = body.decode("utf-8", "surrogatepass").split(_COLUMN)
     ids, files, splits, counts, captions = (column.split(_CELL) for column in columns)

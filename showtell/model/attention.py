@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 CACHE = 1 << 18
 """Activations worked on at a time on a CPU: 1 MiB in float32, so that they stay in the processor's cache."""
@@ -16,48 +18,61 @@ class AdditiveScore(torch.autograd.Function):
 
     The activations inside (N x R x P x A: cells x attention size for every word, the largest tensor of the model by far) are not
     kept for the backward pass but computed again there: an addition and a tanh, far cheaper than the memory. A CPU takes a few
-    pictures at a time, and in float32 whatever comes in: there the tanh of a bf16 number takes several times as long.
+    rows at a time, all in one buffer, since fetching new memory takes longer than a tanh; and in float32 whatever comes in, for
+    there the tanh of a bf16 number takes several times as long.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
         ctx.save_for_backward(query, keys, v)
-        some, v = _pictures_at_a_time(query, keys), v.to(_precision(v))
-        parts = zip(query.split(some), keys.split(some), strict=True)
+        query, keys, v = _in_one_precision(query, keys, v)
+        scores = query.new_empty(*query.shape[:2], keys.shape[1])  # N x R x P
         with torch.autocast(query.device.type, enabled=False):  # it would cast the activations back for the product
-            return torch.cat([_activations(q, k) @ v for q, k in parts])  # N x R x P
+            for rows, activations in _blocks(query, keys):
+                torch.mv(activations.flatten(0, 2), v, out=scores[rows].flatten())
+        return scores
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, d_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, keys, given_v = ctx.saved_tensors
-        v = given_v.to(_precision(given_v))
-        some = _pictures_at_a_time(query, keys)
-        d_query, d_keys, d_v = (torch.zeros_like(tensor, dtype=v.dtype) for tensor in (query, keys, v))
-        parts = (tensor.split(some) for tensor in (query, keys, d_scores, d_query, d_keys))
-        for q, k, d_s, d_q, d_k in zip(*parts, strict=True):
-            activations = _activations(q, k)  # pictures x R x P x A
-            d_v += d_s.flatten() @ activations.flatten(0, 2)
-            # From here on the buffer holds the gradient of the sum inside the tanh: d_scores * v * (1 - tanh^2).
-            inside = activations.square_().neg_().add_(1).mul_(v).mul_(d_s.unsqueeze(-1))
-            torch.sum(inside, 2, out=d_q)
-            torch.sum(inside, 1, out=d_k)
-        return d_query.to(query.dtype), d_keys.to(keys.dtype), d_v.to(given_v.dtype)
+        query, keys, v = _in_one_precision(*ctx.saved_tensors)
+        d_scores, one = d_scores.to(query.dtype).contiguous(), torch.ones_like(v)
+        d_query, d_keys, d_v = (torch.zeros_like(tensor) for tensor in (query, keys, v))
+        for rows, activations in _blocks(query, keys):
+            d_s, pictures = d_scores[rows], rows[0]
+            d_v.addmv_(activations.flatten(0, 2).t(), d_s.flatten())
+            slopes = torch.addcmul(one, activations, activations, value=-1, out=activations)  # of tanh
+            torch.bmm(d_s.flatten(0, 1).unsqueeze(1), slopes.flatten(0, 1), out=d_query[rows].flatten(0, 1).unsqueeze(1))
+            for row in range(slopes.shape[1]):
+                d_keys[pictures].addcmul_(slopes[:, row], d_s[:, row].unsqueeze(-1))
+        gradients = zip((d_query.mul_(v), d_keys.mul_(v), d_v), ctx.saved_tensors, strict=True)
+        return tuple(gradient.to(given.dtype) for gradient, given in gradients)  # type: ignore[return-value]
 
 
-def _activations(query: Tensor, keys: Tensor) -> Tensor:
-    """tanh(K_p + q): (N x R x A, N x P x A) -> N x R x P x A, in the precision in which the device takes a tanh."""
-    precision = _precision(query)
-    return (keys.to(precision).unsqueeze(1) + query.to(precision).unsqueeze(2)).tanh_()
+def _blocks(query: Tensor, keys: Tensor) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Which pictures and rows, and tanh(K_p + q) of them (n x r x P x A), which the next block writes over.
+
+    Some pictures with all their rows, or some rows of one picture: either way they lie together in memory.
+    """
+    (pictures, rows, width), cells = query.shape, keys.shape[1]
+    room = CACHE if query.device.type == "cpu" else query.numel() * cells
+    n = max(1, min(pictures, room // max(1, rows * cells * width)))
+    r = max(1, rows if n > 1 else min(rows, room // max(1, cells * width)))
+    buffer = query.new_empty(n, r, cells, width)
+    for i in range(0, pictures, n):
+        for j in range(0, rows, r):
+            here = slice(i, i + n), slice(j, j + r)
+            q, k = query[here].unsqueeze(2), keys[here[0]].unsqueeze(1)
+            yield here, torch.add(k, q, out=buffer[: q.shape[0], : q.shape[1]]).tanh_()
 
 
-def _precision(tensor: Tensor) -> torch.dtype:
+def _in_one_precision(query: Tensor, *others: Tensor) -> list[Tensor]:
+    return [tensor.to(tanh_precision(query)) for tensor in (query, *others)]
+
+
+def tanh_precision(tensor: Tensor) -> torch.dtype:
+    """The precision in which the tensor's device takes a tanh."""
     return torch.float32 if tensor.device.type == "cpu" and tensor.dtype == torch.bfloat16 else tensor.dtype
-
-
-def _pictures_at_a_time(query: Tensor, keys: Tensor) -> int:
-    if query.device.type != "cpu":
-        return max(1, len(query))
-    return max(1, CACHE // max(1, query.shape[1] * keys.shape[1] * keys.shape[2]))
 
 
 class AdditiveAttention(nn.Module):
@@ -80,7 +95,7 @@ class AdditiveAttention(nn.Module):
     def keys(self, grid: Tensor) -> Tensor:
         """N x P x C -> N x P x A, once a picture."""
         keys: Tensor = self.to_keys(grid)
-        return keys
+        return keys.to(tanh_precision(keys))
 
     def forward(self, query: Tensor, keys: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
         """One look at each picture for each of its rows (captions in training, beams in search).
@@ -93,12 +108,11 @@ class AdditiveAttention(nn.Module):
         Returns:
             The contexts, N x R x C (cells averaged by weight), and the weights, N x R x P, float32, each row a distribution.
         """
-        v = self.v.to(keys.dtype)
         if torch.compiler.is_exporting():  # a graph cannot hold a loop over as many pictures as fit into a cache
             # the vector on the left: onnxruntime then reads the activations as they lie, in a third of the time
-            scores = v @ torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)).transpose(2, 3)
+            scores: Tensor = self.v @ torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)).transpose(2, 3)
         else:
-            scores = AdditiveScore.apply(query, keys, v)
+            scores = AdditiveScore.apply(query, keys, self.v)
         weights = scores.float().softmax(dim=-1)
         context = torch.bmm(weights.to(grid.dtype), grid)  # the rows of a picture share its grid: no copies
         return context, weights

@@ -163,11 +163,11 @@ class Decoder(nn.Module):
         """The state before the first word, one row a picture, from the mean of the grid (N x P x C)."""
         grid = self.grid_dropout(self.projection(grid))
         mean = grid.mean(dim=1, keepdim=True)  # N x 1 x C
-        keys = self.attention.keys(grid)
+        hidden = self.initial_hidden(mean)
         return State(
-            grid=grid.to(keys.dtype),  # under autocast that of the products: cast once, not at every word
-            keys=keys,
-            hidden=torch.tanh(self.initial_hidden(mean).float()),
+            grid=grid.to(hidden.dtype),  # under autocast that of the products: cast once, not at every word
+            keys=self.attention.keys(grid),
+            hidden=torch.tanh(hidden.float()),
             cell=torch.tanh(self.initial_cell(mean).float()),
         )
 

@@ -38,6 +38,7 @@ class TorchCaptioner(Captioner):
     ) -> None:
         super().__init__(vocabulary, pictures, name)
         self.encoder, self.decoder = encoder.eval(), decoder.eval()
+        self._eyes = self.encoder
 
     @property
     def grid_shape(self) -> GridShape:
@@ -53,6 +54,7 @@ class TorchCaptioner(Captioner):
             raise Problem(f"{path}: {problem}") from None
         captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, name)
         captioner.training, captioner.scores = artefact.training, artefact.scores
+        captioner._eyes = captioner.encoder.folded()  # what is saved stays as it was read
         return captioner
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -78,7 +80,7 @@ class TorchCaptioner(Captioner):
     @torch.inference_mode()
     def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
         device = self.encoder.pixel_mean.device
-        grid = self.encoder(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
+        grid = self._eyes(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
         begin = torch.full((len(grid), 1), START, device=device)
         results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=forbidden)
         return [(result, ()) for result in results]

@@ -104,9 +104,12 @@ class Beam:
     def choose(self, scores: Array, sums: Array, length: int, pictures: Array) -> Choice:
         xp = array_namespace(scores)
         n, k, vocabulary = scores.shape
-        totals = xp.reshape(sums[..., None] + scores, (n, k * vocabulary))
-        # each row has one <end>, so twice as many as we keep always hold enough words
-        totals, places = top_k(totals, min(2 * self.size, k * vocabulary))
+        # the best of each row first, so that nothing is computed for the whole vocabulary: one more than we keep, for its <end>
+        best, words = top_k(scores, min(self.size + 1, vocabulary))
+        places = xp.arange(k, device=device(scores))[:, None] * vocabulary + words
+        totals = xp.reshape(sums[..., None] + best, (n, -1))
+        totals, order = top_k(totals, min(2 * self.size, totals.shape[1]))
+        places = xp.take_along_axis(xp.reshape(places, (n, -1)), order, axis=1)
         width = min(self.size, places.shape[1])
         ends = xp.arange(k, device=device(scores)) * vocabulary + self.end
         best = xp.where(totals > NEVER, places, -1)[:, :width]

@@ -1,9 +1,10 @@
 """The feature cache: what an encoder's frozen part makes of every picture, computed once and kept.
 
 A frozen encoder is computed to its end, and the grid is kept; one that trains in part is computed up to what trains, and the maps
-there are kept. One file of float16, memory-mapped, in `cache_folder()/features/KEY` holds one view of all pictures: the pictures
-themselves, their mirror images, random parts of them. The key is a hash of the frozen weights, the encoder's options, the picture
-settings, the precision, the view, and the names, sizes and dates of the pictures, so a cache never serves another model.
+there are kept. `cache_folder()/features/KEY` holds one view of all pictures (the pictures themselves, their mirror images, random
+parts of them) as float16, memory-mapped, in files of some hundred megabytes (`shards`). The key is a hash of the frozen weights,
+the encoder's options, the picture settings, the precision, the view, and the names, sizes and dates of the pictures, so a cache
+never serves another model.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from showtell.data.batches import CaptionedPictures, Item, encode_captions
@@ -27,7 +28,12 @@ from showtell.files import cache_folder, written_whole
 from showtell.model.encoder import Encoder
 from showtell.pictures import AugmentOptions, PictureOptions, may_flip
 from showtell.training.interruption import leave_signals_to_the_main_process
+from showtell.training.log import say
+from showtell.training.shards import SHARD, Rows, ShardedArray, Shards
 from showtell.vocabulary import Vocabulary
+
+Encoding = Callable[[torch.Tensor], np.ndarray]
+"""Pixels, uint8 N x 3 x S x S, to float16 grids or maps, N x ..."""
 
 
 class CachedFeatures:
@@ -45,7 +51,7 @@ class CachedFeatures:
         self,
         records: Sequence[Record],
         vocabulary: Vocabulary,
-        views: Sequence[np.ndarray],
+        views: Sequence[Sequence[np.ndarray]],
         skipped: dict[int, str],
         seed: int = 0,
     ) -> None:
@@ -94,17 +100,20 @@ def cached_features(
     Raises:
         Problem: the disk has too little space for it.
     """
-    arrays: list[np.ndarray] = []
+    sources = [CaptionedPictures(records, vocabulary, pictures, _changes(augmentation, n), seed=n) for n in range(views)]
+    folders = {cache_folder() / "features" / _key(source, encoder, bf16): source for source in sources}
+    if absent := {folder: source for folder, source in folders.items() if not (folder / "done.json").is_file()}:
+        encode = _encoding(encoder, device, bf16)
+        black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
+        shape = (len(records), *encode(black).shape[1:])
+        shards = [Shards(folder, shape) for folder in absent]
+        _check_space(shards, quiet)
+        for each, source in zip(shards, absent.values(), strict=True):
+            _fill(each, source, encode, batch_size, workers, quiet)
     skipped: dict[int, str] = {}
-    for number in range(views):
-        changes = _changes(augmentation, number)
-        source = CaptionedPictures(records, vocabulary, pictures, changes, seed=number)
-        folder = cache_folder() / "features" / _key(source, encoder, bf16)
-        if not (folder / "done.json").is_file():
-            _fill(folder, source, encoder, device, bf16, batch_size, workers, quiet)
-        skipped |= {int(index): why for index, why in json.loads((folder / "done.json").read_text("utf-8"))["skipped"].items()}
-        arrays.append(np.load(folder / "grids.npy", mmap_mode="r"))
-    return CachedFeatures(records, vocabulary, arrays, skipped, seed)
+    for folder in folders:
+        skipped |= {int(row): why for row, why in json.loads((folder / "done.json").read_text("utf-8"))["skipped"].items()}
+    return CachedFeatures(records, vocabulary, [ShardedArray(folder) for folder in folders], skipped, seed)
 
 
 def _changes(augmentation: AugmentOptions | None, number: int) -> AugmentOptions | None:
@@ -123,7 +132,7 @@ def _key(source: CaptionedPictures, encoder: Encoder, bf16: bool) -> str:
     options = {key: value for key, value in asdict(encoder.options).items() if key in ("encoder", "grid", "stride_in_1x1")}
     options |= {"mean": encoder.pixel_mean.flatten().tolist(), "std": encoder.pixel_std.flatten().tolist()}
     view = [asdict(source.augmentation), source.seed] if source.augmentation else None
-    digest.update(json.dumps([options, asdict(source.pictures), view, bf16], sort_keys=True).encode())
+    digest.update(json.dumps([options, asdict(source.pictures), view, bf16, SHARD], sort_keys=True).encode())
     for record in source.records:
         flips = source.augmentation is not None and may_flip(record.captions, source.augmentation)
         try:
@@ -134,49 +143,59 @@ def _key(source: CaptionedPictures, encoder: Encoder, bf16: bool) -> str:
     return digest.hexdigest()[:32]
 
 
-def _fill(
-    folder: Path,
-    source: CaptionedPictures,
-    encoder: Encoder,
-    device: torch.device,
-    bf16: bool,
-    batch_size: int,
-    workers: int,
-    quiet: bool,
-) -> None:
-    encoder = encoder.to(device).eval()
+def _encoding(encoder: Encoder, device: torch.device, bf16: bool) -> Encoding:
+    """What makes grids (maps, where part of the encoder trains) of pixels."""
+    folded = encoder.to(device).folded()
 
     def encode(pixels: torch.Tensor) -> np.ndarray:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            features = encoder(pixels.to(device)) if encoder.frozen else encoder.maps(pixels.to(device))
+            features = folded(pixels.to(device)) if encoder.frozen else folded.maps(pixels.to(device))
         return features.to(torch.float16).cpu().numpy()
 
-    black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
-    shape = (len(source), *encode(black).shape[1:])
+    return encode
+
+
+def _check_space(views: Sequence[Shards], quiet: bool) -> None:
+    """Says how much will be written, and sees that there is room for it."""
+    folder = views[0].folder
     folder.mkdir(parents=True, exist_ok=True)
-    needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(folder).free
+    needed = sum(view.bytes_of(sum(map(len, view.missing()))) for view in views)
+    free = shutil.disk_usage(folder).free
     if needed > 0.95 * free:
         raise Problem(
             f"the feature cache needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free: "
             "point SHOWTELL_CACHE at a larger disk, or train with --no_cache_features."
         )
-    loader = DataLoader(
-        source, batch_size=batch_size, num_workers=workers, collate_fn=list,
-        generator=torch.Generator(),  # its own: a run that fills the cache draws the same dropout as one that finds it filled
-        worker_init_fn=leave_signals_to_the_main_process,
-    )  # fmt: skip
-    grids = np.lib.format.open_memmap(folder / "grids.npy", mode="w+", dtype=np.float16, shape=shape)
-    skipped: dict[int, str] = {}
-    bar = tqdm(total=len(source), desc=f"encoding pictures once ({needed / 1e9:.1f} GB)", unit="picture", disable=quiet)
-    first = 0
-    for items in loader:
-        good = [number for number, item in enumerate(items, first) if item.picture is not None]
-        skipped |= {number: item.skipped for number, item in enumerate(items, first) if item.picture is None}
-        if good:
-            grids[good] = encode(torch.stack([item.picture for item in items if item.picture is not None]))
-        first += len(items)
-        bar.update(len(items))
+    kinds = f"{len(views)} views of {views[0].shape[0]:,} pictures" if len(views) > 1 else f"{views[0].shape[0]:,} pictures"
+    row = " x ".join(map(str, views[0].shape[1:]))
+    say(f"The feature cache takes {needed / 1e9:.2f} GB more for {kinds}, {row} each; {free / 1e9:.0f} GB are free.", quiet)
+
+
+def _fill(shards: Shards, source: CaptionedPictures, encode: Encoding, batch_size: int, workers: int, quiet: bool) -> None:
+    """Computes what is missing of a view."""
+    shards.folder.mkdir(parents=True, exist_ok=True)
+    shards.sweep()
+    bar = tqdm(total=len(source), desc="encoding pictures once", unit="picture", disable=quiet)
+    while here := shards.next_missing():
+        bar.n = len(source) - sum(map(len, shards.missing()))  # others may have been at work
+        bar.refresh()
+        loader = DataLoader(
+            Subset(source, here), batch_size=batch_size, num_workers=workers, collate_fn=list,
+            generator=torch.Generator(),  # its own: a run that fills the cache draws the same dropout as one that finds it filled
+            worker_init_fn=leave_signals_to_the_main_process,
+        )  # fmt: skip
+        shards.write(here, _encoded(loader, encode, shards.shape[1:], bar))
     bar.close()
-    grids.flush()
-    with written_whole(folder / "done.json") as file:  # last: a cache without it is not used
-        file.write(json.dumps({"skipped": skipped}).encode())
+    with written_whole(shards.folder / "done.json") as file:  # last: a cache without it is not used
+        file.write(json.dumps({"skipped": shards.reasons()}).encode())
+
+
+def _encoded(loader: Iterable[list[Item]], encode: Encoding, shape: tuple[int, ...], bar: tqdm[Any]) -> Iterator[Rows]:
+    """The rows of each batch; a picture that cannot be read has zeros."""
+    for items in loader:
+        good = [place for place, item in enumerate(items) if item.picture is not None]
+        rows = np.zeros((len(items), *shape), np.float16)
+        if good:
+            rows[good] = encode(torch.stack([item.picture for item in items if item.picture is not None]))
+        yield rows, {place: item.skipped for place, item in enumerate(items) if item.picture is None}
+        bar.update(len(items))

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from showtell.data.batches import Batch
-from showtell.model.decoder import Decoder, Unrolled
+from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
-
-CHUNK = 1 << 24
-"""Logits that are in memory at a time: 64 MiB in float32."""
+from showtell.training.word_loss import WordLoss
 
 
 @dataclass
@@ -58,7 +54,10 @@ class TrainingModel(nn.Module):
         lengths = (batch.lengths - 1).clamp(min=0)
         unrolled = self.decoder.unroll(grid, batch.captions[:, :, :-1], lengths)
         targets = batch.captions[:, :, 1:].flatten()[unrolled.order]  # words
-        smooth, tally = word_loss(self.decoder, unrolled, targets, self.label_smoothing)
+        layer, features = self.decoder.output.vocabulary, self.decoder.output.features
+        of_words = features(unrolled.hidden, unrolled.context, unrolled.embedded)  # words x F
+        smooth, sums = WordLoss.apply(of_words, layer.weight, layer.bias, targets, self.label_smoothing)
+        tally = Tally(*sums)
         loss = smooth / tally.words
         if self.attention_lambda:
             loss = loss + self.attention_lambda * doubly_stochastic(unrolled.attention_sum, lengths, self.copies)
@@ -69,30 +68,6 @@ class TrainingModel(nn.Module):
         if self.encoder is None:
             return pictures.float()
         return self.encoder(pictures) if pictures.dtype == torch.uint8 else self.encoder.from_maps(pictures)
-
-
-def word_loss(decoder: Decoder, unrolled: Unrolled, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tally]:
-    """Sum of the smoothed cross-entropy over all words, in chunks so that vocabulary x words never stands in memory.
-
-    A chunk's logits are computed again in the backward pass where there is more than one chunk.
-    """
-
-    def of_chunk(hidden: Tensor, context: Tensor, embedded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = decoder.output.vocabulary(decoder.output.features(hidden, context, embedded)).float()  # words x V
-        smooth = F.cross_entropy(logits, target, reduction="sum", label_smoothing=label_smoothing)
-        with torch.no_grad():
-            of_target = logits.gather(1, target.unsqueeze(1))  # words x 1
-            better = (logits > of_target).sum(dim=1)  # words that the model likes more than the right one
-            cross_entropy = logits.logsumexp(dim=1).sum() - of_target.sum()
-        return smooth, torch.stack([better.new_tensor(len(target)), cross_entropy, (better < 1).sum(), (better < 5).sum()])
-
-    size = max(1, CHUNK // decoder.vocabulary_size)
-    chunks = list(zip(*(t.split(size) for t in (unrolled.hidden, unrolled.context, unrolled.embedded, targets)), strict=True))
-    if len(chunks) == 1 or not torch.is_grad_enabled():
-        parts = [of_chunk(*chunk) for chunk in chunks]
-    else:
-        parts = [checkpoint(of_chunk, *chunk, use_reentrant=False) for chunk in chunks]
-    return torch.stack([smooth for smooth, _ in parts]).sum(), Tally(*torch.stack([sums for _, sums in parts]).sum(dim=0))
 
 
 def doubly_stochastic(attention_sum: Tensor, lengths: Tensor, copies: int) -> Tensor:

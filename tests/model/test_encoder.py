@@ -30,6 +30,28 @@ def resnet() -> Encoder:
     return Encoder(EncoderOptions("resnet18", "none"), 64).eval()
 
 
+@pytest.mark.parametrize("options", [EncoderOptions("resnet18", "none"), EncoderOptions("resnet50", "none"), TINY])
+def test_folded_it_sees_the_same_and_the_original_stays(options: EncoderOptions) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(options, 64)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # fresh ones change nothing
+            torch.nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    folded = encoder.eval().folded()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    with torch.no_grad():
+        expected = encoder(pixels())
+        torch.testing.assert_close(folded(pixels()), expected, atol=1e-5 * expected.abs().max().item(), rtol=0)
+        if options is not TINY:
+            maps = encoder.maps(pixels())
+            torch.testing.assert_close(folded.maps(pixels()), maps, atol=1e-5 * maps.abs().max().item(), rtol=0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+
+
 # -------------------------------------------------------------------------------------------------------------- the grid
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 from training_kit import run, same_run, small, weights
 
+from showtell.cli import main
 from showtell.data.batches import CaptionedPictures, collate
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
@@ -23,7 +25,8 @@ from showtell.model.captioner import Captioner
 from showtell.model.encoder import Encoder
 from showtell.model.options import EncoderOptions
 from showtell.pictures import AugmentOptions, PictureOptions, open_picture, shape
-from showtell.training import features
+from showtell.settings import plain
+from showtell.training import features, shards
 from showtell.training.features import CachedFeatures, cached_features
 from showtell.vocabulary import Vocabulary, VocabularyOptions, build_vocabulary
 
@@ -71,7 +74,7 @@ def fills(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders of caches that were filled, one entry for each time."""
     filled: list[Path] = []
     fill = features._fill
-    monkeypatch.setattr(features, "_fill", lambda folder, *rest: (filled.append(folder), fill(folder, *rest))[1])
+    monkeypatch.setattr(features, "_fill", lambda shards, *rest: (filled.append(shards.folder), fill(shards, *rest))[1])
     return filled
 
 
@@ -234,13 +237,63 @@ def test_a_broken_picture_is_skipped_now_and_later(
     assert len(fills) == 1
 
 
-def test_one_that_was_not_finished_is_filled_again(cached: Callable[..., CachedFeatures], fills: list[Path]) -> None:
-    cached()
-    expected = cached()[3].picture
+def test_a_killed_fill_goes_on_with_what_it_lacks(
+    cached: Callable[..., CachedFeatures], fills: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 2 * 2 * 16 * 98)  # two pictures (16 cells x 98 channels) a file
+    source = cached()
+    expected = [source[index].picture for index in range(6)]
+    files = sorted(fills[0].glob("*.npy"))
+    assert len(files) == 3
     (fills[0] / "done.json").unlink()
-    (fills[0] / "grids.npy").write_bytes(b"half")
-    assert torch.equal(cached()[3].picture, expected)  # type: ignore[arg-type]
-    assert len(fills) == 2
+    files[1].unlink()
+    old, new = fills[0] / ".000000002.npy.old.part", fills[0] / ".000000002.npy.new.part"
+    for part in (old, new):
+        part.write_bytes(b"half a file")
+    os.utime(old, (0, 0))
+    kept = {path: path.stat().st_mtime_ns for path in (files[0], files[2])}
+    again = cached()
+    for index, picture in enumerate(expected):
+        assert torch.equal(again[index].picture, picture)  # type: ignore[arg-type]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert new.exists() and not old.exists()  # another process may still be writing the newer one
+
+
+def test_processes_that_fill_it_together_share_the_work(
+    cached: Callable[..., CachedFeatures], fills: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one computes its first file, the other finishes all others."""
+    monkeypatch.setattr(shards, "SHARD", 2 * 2 * 16 * 98)
+    alone = [cached()[index].picture for index in range(6)]
+    shutil.rmtree(fills[0])
+    write, written = shards.Shards.write, []
+
+    def interrupted(self: shards.Shards, here: range, parts: Any) -> None:
+        written.append(here.start)
+        if len(written) == 1:
+            cached()
+        write(self, here, parts)
+
+    monkeypatch.setattr(shards.Shards, "write", interrupted)
+    together = cached()
+    assert sorted(set(written)) == [0, 2, 4] and len(written) == 4  # the one that was being computed, twice
+    for index, picture in enumerate(alone):
+        assert torch.equal(together[index].picture, picture)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_cannot_be_read_keeps_its_number_in_whatever_file(
+    cached: Callable[..., CachedFeatures], records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 2 * 2 * 16 * 98)
+    records[3].path.write_bytes(b"no picture")
+    source = cached()
+    assert [index for index in range(6) if source[index].picture is None] == [3]
+
+
+def test_the_size_is_said_before_it_is_filled(cached: Callable[..., CachedFeatures], capsys: pytest.CaptureFixture[str]) -> None:
+    cached(quiet=False, views=2)
+    said = capsys.readouterr()
+    assert "GB more for 2 views of 6 pictures, 16 x 98 each" in said.out + said.err
 
 
 def test_too_small_a_disk_is_named_before_anything_is_computed(
@@ -280,3 +333,21 @@ def test_an_encoder_without_a_place_to_cut_is_refused(tmp_path: Path, scenes: Pa
 def test_without_it_pictures_are_encoded_anew(tmp_path: Path, scenes: Path, fills: list[Path]) -> None:
     run(small(tmp_path, scenes, unfrozen_groups=0, cache_features=False, max_steps=1))
     assert not fills
+
+
+def test_the_command_computes_what_training_then_reads(tmp_path: Path, scenes: Path, fills: list[Path]) -> None:
+    settings = small(tmp_path, scenes, unfrozen_groups=0, epochs=1, cache_views=2)
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(plain(settings)), "utf-8")
+    assert main(["data", "features", "--config", str(file)]) == 0
+    assert len(fills) == 3  # two views to train on, one to validate on
+    run(settings)
+    assert len(fills) == 3
+
+
+def test_the_command_refuses_an_encoder_of_which_nothing_stays(
+    tmp_path: Path, scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", str(scenes), "--encoder", "tiny", "--encoder_weights", "none", "--unfrozen_groups", "9", "--device", "cpu"]
+    assert main(["data", "features", *flags]) == 2
+    assert "freeze it (--freeze_encoder)" in capsys.readouterr().err

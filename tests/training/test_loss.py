@@ -15,8 +15,8 @@ from showtell.data.batches import Batch
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
-from showtell.training import loss as loss_room
 from showtell.training.loss import Tally, TrainingModel, doubly_stochastic
+from showtell.training.word_loss import CHUNK
 from showtell.vocabulary import PAD
 
 LENGTHS = [[7, 4], [5], [6, 6, 3]]
@@ -112,7 +112,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, chunk: int) -> N
     model, batch = build(smoothing=0.1, attention_lambda=1.0, deep_output=True), make_batch(4, LENGTHS)
     loss, tally = model(batch)
     expected = gradients(model, loss)
-    monkeypatch.setattr(loss_room, "CHUNK", chunk)
+    monkeypatch.setitem(CHUNK, "cpu", chunk)
     again, again_tally = model(batch)
     torch.testing.assert_close(again, loss)
     torch.testing.assert_close(again_tally.stack(), tally.stack())
@@ -121,16 +121,26 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, chunk: int) -> N
         torch.testing.assert_close(model(batch)[0], loss)
 
 
-def test_chunks_that_are_computed_again_drop_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With dropout, the gradients are those of chunks that were kept."""
-    monkeypatch.setattr(loss_room, "CHUNK", 40)
+def test_dropout_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch, found = build(dropout=0.5), make_batch(5, LENGTHS), []
-    for keep in (False, True):
-        if keep:
-            monkeypatch.setattr(loss_room, "checkpoint", lambda of_chunk, *chunk, use_reentrant: of_chunk(*chunk))
+    for chunk in (CHUNK["cpu"], 40):
+        monkeypatch.setitem(CHUNK, "cpu", chunk)
         torch.manual_seed(7)
         found.append(gradients(model, model(batch)[0]))
     assert_alike(*found)
+
+
+def test_in_bf16_loss_and_gradients_are_nearly_the_same() -> None:
+    model, batch = build(smoothing=0.1), make_batch(5, LENGTHS)
+    loss, _ = model(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        nearly, _ = model(batch)
+    torch.testing.assert_close(nearly, loss, rtol=2e-2, atol=0)
+    one, other = gradients(model, loss), gradients(model, nearly)
+    assert one.keys() == other.keys()
+    for name, gradient in one.items():
+        assert other[name].dtype == torch.float32
+        assert (other[name] - gradient).norm() < 0.1 * gradient.norm(), name
 
 
 def test_the_order_of_the_batch_changes_nothing() -> None:

@@ -281,7 +281,7 @@ def test_the_last_short_group_counts_by_its_own_batches(tmp_path: Path, scenes: 
     backward, sent = run_room.Accelerator.backward, []
 
     def note(accelerator: Any, loss: torch.Tensor) -> None:
-        sent.append(float(loss))
+        sent.append(float(loss.detach()))
         backward(accelerator, loss)
 
     monkeypatch.setattr(run_room.Accelerator, "backward", note)

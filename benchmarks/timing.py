@@ -1,0 +1,137 @@
+"""Two ways of the same, timed in turns in one process; and how much memory each takes, in a process of its own."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import seconds
+
+Way = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case, ready to be timed."""
+
+    baseline: Way
+    ours: Way
+    precision: str = "float32"
+    """In which ours multiplies: which of the machine's limits counts."""
+    size: float = 0.0
+    """Bytes that ours has to read and write in memory, where that is what limits it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compared with what."""
+
+    what: str
+    """What is done."""
+    baseline: str
+    """How others do it."""
+    make: Callable[[torch.device], Pair]
+    """The two ways, with everything that they need at hand."""
+    goal: float | None = None
+    """The least ratio, baseline's seconds over ours, that this project set itself on two CPU cores."""
+    on_gpu: bool = True
+    """Whether it is worth while on a GPU."""
+    memory: bool = True
+    """Whether its memory is measured; not that of other programs, for Linux counts what their caller had as theirs."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a case, a pair for each turn."""
+
+    baseline: list[float]
+    ours: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Baseline over ours, a turn each, from the smallest to the largest."""
+        return sorted(one / other for one, other in zip(self.baseline, self.ours, strict=True))
+
+    @property
+    def ratio(self) -> float:
+        return median(self.ratios)
+
+
+LONG = 10.0
+"""Seconds beyond which a first call counts: what it prepares for the next ones is nothing beside that."""
+
+
+def in_turns(pair: Pair, turns: int, clock: Callable[[], float] = time.perf_counter) -> Times:
+    """So many turns; who begins changes from turn to turn. Before them, one call each that counts only where it is long."""
+    ways = {"baseline": pair.baseline, "ours": pair.ours}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for name, way in ways.items():
+        took = seconds(way, clock)
+        if took > LONG:
+            taken[name].append(took)
+    for turn in range(turns):
+        for name in sorted(ways, reverse=turn % 2 == 1):
+            if len(taken[name]) <= turn:
+                gc.collect()
+                taken[name].append(seconds(ways[name], clock))
+    return Times(**taken)
+
+
+def operations(way: Way) -> float:
+    """Floating-point operations of its matrix products and convolutions, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        way()
+    return float(counter.get_total_flops())
+
+
+def peak(name: str, way: str, device: str) -> int:
+    """Bytes that one call of a case's way takes beyond what was there before.
+
+    Measured in a new process. On a GPU, of its memory; elsewhere of the process, where the system tells (on Linux exactly,
+    on others no less than what the preparations took).
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak_here, name, way, device).result()
+
+
+def _peak_here(name: str, way: str, device: str) -> int:
+    from benchmarks.cases import CASES  # here: the cases stand on this file
+
+    do: Way = getattr(CASES[name].make(torch.device(device)), way)
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        do()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    _forget_the_peak()
+    before = _resident("VmRSS")
+    do()
+    return _resident("VmHWM") - before
+
+
+def _forget_the_peak() -> None:
+    """So that what the preparations took does not count (Linux, proc(5): clear_refs)."""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _resident(which: str) -> int:
+    """Bytes of this process in memory: VmRSS now, VmHWM at most so far."""
+    if sys.platform == "linux":
+        found = re.search(rf"{which}:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace"))
+        return 1024 * int(found[1]) if found else 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
