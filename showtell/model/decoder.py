@@ -95,9 +95,14 @@ class WordScores(nn.Module):
         self.shared = (embedding,)  # in a tuple: the vectors are the embedding's, and stand in a model file once
         self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
 
+    @property
+    def weight(self) -> Tensor:
+        """V x E, as the layer's that it stands for."""
+        return self.shared[0].weight
+
     def forward(self, features: Tensor) -> Tensor:
         """... x E -> ... x V."""
-        return F.linear(features, self.shared[0].weight, self.bias)
+        return F.linear(features, self.weight, self.bias)
 
 
 class Decoder(nn.Module):
