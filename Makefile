@@ -1,4 +1,4 @@
-# make demo   draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
+# make demo   captions photographs; draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
 # make test   runs the tests
 # make lint   checks style and types
 # make bench  times what must be fast against the way that others do it, and measures memory: results under runs/bench

@@ -97,21 +97,19 @@ def _caption(call: Call) -> int:
 
     settings = fill(CaptionSettings(), call.arguments, prog=call.prog, config=call.config)
     options = settings.captioning
-    if options.model is None:
-        options = replace(options, model=_trained_here(call, "--model"))
+    if options.model is None and options.language is None and call.config is not None:
+        trained = _trained_here(call)  # `showtell caption` itself picks up nothing that merely lies in the current folder
+        options = replace(options, model=trained if trained.is_file() else None)
     from showtell.captioning.run import caption_pictures
 
     return caption_pictures(options, settings.search)
 
 
-def _trained_here(call: Call, flag: str) -> Path:
-    """The best model of the training that `config.py` describes; `flag` names another."""
+def _trained_here(call: Call) -> Path:
+    """Where the best model of the training that `config.py` describes comes to lie."""
     from showtell.training.options import TrainingOptions
 
-    trained = Path(getattr(call.config, "CHECKPOINT_DIR", TrainingOptions.output_dir)) / "best_model.pt"
-    if not trained.is_file():
-        raise WrongUse(f"No model: {trained} is not there; train one (showtell train), or name one with {flag}.")
-    return trained
+    return Path(getattr(call.config, "CHECKPOINT_DIR", TrainingOptions.output_dir)) / "best_model.pt"
 
 
 def _export(call: Call) -> int:
@@ -119,7 +117,10 @@ def _export(call: Call) -> int:
 
     options = fill(ExportSettings(), call.arguments, prog=call.prog, config=call.config).export
     if options.checkpoint is None:
-        options = replace(options, checkpoint=_trained_here(call, "--checkpoint"))
+        trained = _trained_here(call)
+        if not trained.is_file():
+            raise WrongUse(f"No model: {trained} is not there; train one (showtell train), or name one with --checkpoint.")
+        options = replace(options, checkpoint=trained)
     from showtell.model.export import export
 
     export(options)

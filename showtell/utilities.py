@@ -101,7 +101,7 @@ def load_pretrained_model(
     """Loads a model for use. Nothing in its files is executed.
 
     Args:
-        pretrained_path: a model file, a checkpoint, a model folder, or `owner/name` of the Hugging Face Hub.
+        pretrained_path: a model file, a checkpoint, a model folder, `owner/name` of the Hugging Face Hub, or `box`.
         vocab_path: may be left out, since the model holds its vocabulary; where it is given, it must be that one.
         device: `auto`, `cpu`, `cuda` or `mps`.
 

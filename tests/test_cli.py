@@ -163,19 +163,26 @@ def test_train_hands_each_room_its_options(handed: dict[str, Any]) -> None:
     assert set(handed) == {"data", "vocabulary", "pictures", "augmentation", "encoder", "decoder", "options", "settings"}
 
 
-def test_caption_takes_the_model_named_or_else_the_one_trained_here(
-    handed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_model_named_speaks_else_the_one_that_config_names_if_it_is_there_else_the_box(
+    handed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["caption", "a.jpg"]) == 2
-    assert "--model" in capsys.readouterr().err
+    config = type("Config", (), {"CHECKPOINT_DIR": "checkpoints"})
     trained = Path("checkpoints/best_model.pt")
+
+    def asked(*flags: str, config: object | None = None) -> Path | None:
+        assert cli.main(["caption", "a.jpg", *flags], config=config) == 1  # the status of the room is the command's
+        return handed["options"].model
+
+    assert asked() is asked(config=config) is None  # the room takes the box
     trained.parent.mkdir()
     trained.touch()
-    assert cli.main(["caption", "a.jpg", "--beam_size", "3"]) == 1  # the status of the room is the command's
-    assert (handed["options"].model, handed["options"].image, handed["search"].beam_size) == (trained, ("a.jpg",), 3)
-    assert cli.main(["caption", "a.jpg", "--model", "mine.pt"]) == 1
-    assert handed["options"].model == Path("mine.pt")
+    assert asked() is None  # it merely lies there
+    assert asked(config=config) == trained
+    assert asked("--language", "en", config=config) is None  # which is the box's to speak
+    assert asked("--model", "mine.pt", config=config) == asked("--model", "mine.pt") == Path("mine.pt")
+    assert asked("--beam_size", "3") is None
+    assert (handed["options"].image, handed["search"].beam_size) == (("a.jpg",), 3)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def draw_figure(opened: Opened, caption: Caption, model: str) -> str | None:
     """
     assert opened.view is not None and opened.job.figure is not None
     picture, seen = opened.view
-    note = f"{printable(opened.job.image)} · {model} · confidence {caption.confidence:.2f}"
+    note = f"{printable(opened.job.image)} · {model} · confidence {caption.confidence:.2f}{', a guess' if caption.guess else ''}"
     try:
         figure = attention_figure(picture, caption.words, caption.attention, seen.box, title=caption.text, note=note)
     except Problem as problem:

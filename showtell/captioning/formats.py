@@ -16,7 +16,7 @@ from showtell.captioning.records import Record
 from showtell.errors import Problem, WrongUse
 from showtell.pictures.opening import printable
 
-COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "error")
+COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "error")
 LARGEST_CELL = 2**31 - 1
 """csv refuses cells beyond 131,072 characters by default; many candidates take more."""
 
@@ -76,7 +76,7 @@ class JsonLines:
 
 
 class Csv:
-    """A table with a header (RFC 4180, UTF-8); cells of words, logprobs and candidates hold JSON."""
+    """A table with a header (RFC 4180, UTF-8); cells of words, logprobs, candidates and labels hold JSON."""
 
     header = ",".join(COLUMNS).encode() + b"\n"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+MOST_LABELS = 10
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,11 @@ class CaptioningOptions:
     image: tuple[str, ...] = ()
     """Pictures, folders (searched through), patterns such as "holiday/*.jpg", or - for a list of names on standard input."""
     model: Path | None = None
-    """The model to use."""
+    """The model to use; box, the captioner that comes with showtell, where none is named."""
+    language: str | None = None
+    """Language of the box's captions: en; those that it has are named where another is asked for."""
+    labels: int = 3
+    """ImageNet labels, with probabilities, to give beside each caption, where the model has a classifier, as the box has."""
     output: Path | None = None
     """File for captions, written as they come: .jsonl, .csv, or .json (COCO results). What it holds already is not done again."""
     attention: Path | None = None
@@ -38,6 +43,10 @@ class CaptioningOptions:
         found = []
         if self.batch_size < 1:
             found.append(f"batch_size is {self.batch_size}; it must be at least 1.")
+        if not 0 <= self.labels <= MOST_LABELS:
+            found.append(f"labels is {self.labels}; it must lie between 0 and {MOST_LABELS}.")
+        if self.language is not None and self.model not in (None, Path("box")):
+            found.append(f"language is {self.language}, but {self.model} has a language of its own: it is for the box.")
         if self.workers < 0:
             found.append(f"workers is {self.workers}; it cannot be negative.")
         if self.output is not None and self.output.suffix not in (".jsonl", ".csv", ".json"):

@@ -8,22 +8,31 @@ if TYPE_CHECKING:
     from showtell.model.captioner import Caption
 
 Record = dict[str, Any]
-"""Plain data with the keys `image caption words logprobs confidence candidates model`, or `image error`."""
+"""Plain data with the keys `image caption words logprobs confidence candidates model`, or `image error`.
+
+Of a model that knows when it guesses there is `guess` too, and of one with a classifier `labels`: label and probability.
+"""
 
 DIGITS = 6
 """Decimals kept of logarithms and confidences: as many as float32 means."""
 
 
-def captioned(image: str, caption: Caption, model: str) -> Record:
+def captioned(image: str, caption: Caption, model: str, labels: int = 0) -> Record:
     """The record of a picture.
 
     Args:
         image: the picture's name, as the user gave it.
         caption: what the model says; its `candidates`, the best included, go along, best first.
         model: the model's name.
+        labels: how many of the classifier's labels go along.
     """
-    candidates = [_said(each) for each in caption.candidates]
-    return {"image": image} | _said(caption) | {"candidates": candidates, "model": model}
+    record: Record = {"image": image} | _said(caption)
+    record |= {"candidates": [_said(each) for each in caption.candidates], "model": model}
+    if caption.guess is not None:
+        record["guess"] = caption.guess
+    if seen := caption.labels[:labels]:
+        record["labels"] = [{"label": label, "probability": round(probability, DIGITS)} for label, probability in seen]
+    return record
 
 
 def skipped(image: str, error: str) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
 from showtell.errors import Problem, WrongUse, out_of_memory
-from showtell.model.hub import find_model
+from showtell.model.hub import BOX, find_model
 from showtell.search import SearchOptions
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
         The exit status: 0 all done, perhaps by an earlier run; 1 some inputs were skipped; 3 nothing could be read.
 
     Raises:
-        WrongUse: no model or no picture is named, or the output holds what was made otherwise.
+        WrongUse: no picture is named, the box does not speak the language, or the output holds what was made otherwise.
         Problem: the model cannot be read, or the output cannot be written.
     """
     model = _model(options)
+    options = replace(options, model=model)
     places = {"captions": options.output, "figures": options.attention}
-    with Screen(options.quiet, places) as screen, output_for(options, search) as output:
+    with Screen(options.quiet, places, options.labels) as screen, output_for(options, search) as output:
         jobs, total = _jobs(options, output, screen), None
         if STANDARD_INPUT not in options.image:  # else they are taken as they come, for there may be no end to them
             known = list(jobs)
@@ -53,7 +55,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
             from showtell.model.captioner import Captioner  # here, since it brings Pillow and onnxruntime, or torch
 
             captioner = Captioner.from_pretrained(model, options.device)
-            screen.say(f"{captioner.name} speaks ({model}).")
+            screen.say(f"{captioner.described} speaks ({model}).")
             if unknown := [word for word in search.forbid if word not in captioner.vocabulary.words]:
                 screen.say(f"{captioner.name} has no word {' or '.join(unknown)} to be forbidden: see how its captions write it.")
             output.begin()
@@ -62,7 +64,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
                 for batch in batches(opened, options.batch_size):
                     captions = _captions(batch, captioner, search)
                     undrawn = _figures(batch, captions, captioner.name, threads)  # before records: who has one has a figure
-                    output.write(_record(each, captions, captioner.name) for each in batch)
+                    output.write(_record(each, captions, captioner.described, options.labels) for each in batch)
                     screen.show(batch, captions, undrawn)
         output.finish()
     if not screen.captioned and not screen.held:
@@ -71,12 +73,14 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
 
 
 def _model(options: CaptioningOptions) -> Path:
-    if options.model is None:
-        raise WrongUse("No model: name one with --model.")
+    """The model that speaks: the one that is named, else the box, in the language that is asked for."""
     if not options.image:
         raise WrongUse('No picture: name some, or folders, patterns such as "holiday/*.jpg", or - for names on standard input.')
-    find_model(options.model)
-    return options.model
+    model = options.model or Path(BOX)
+    if options.language is not None:
+        model = Path(BOX) / options.language
+    find_model(model)
+    return model
 
 
 def _jobs(options: CaptioningOptions, output: NoOutput, screen: Screen) -> Iterator[Job]:
@@ -127,7 +131,7 @@ def _figures(batch: Batch, captions: dict[Job, Caption], model: str, threads: Th
     return [sentence for sentence in told if sentence]
 
 
-def _record(picture: Opened | Unreadable, captions: dict[Job, Caption], model: str) -> Record:
+def _record(picture: Opened | Unreadable, captions: dict[Job, Caption], model: str, labels: int) -> Record:
     if isinstance(picture, Unreadable):
         return skipped(picture.job.image, picture.error)
-    return captioned(picture.job.image, captions[picture.job], model)
+    return captioned(picture.job.image, captions[picture.job], model, labels)

@@ -28,9 +28,11 @@ class Screen:
     Args:
         quiet: say only what was left out.
         places: what lies where when all is done, for what is written at all.
+        labels: how many of a classifier's labels stand beside a caption.
     """
 
-    def __init__(self, quiet: bool, places: dict[str, Path | None]) -> None:
+    def __init__(self, quiet: bool, places: dict[str, Path | None], labels: int = 0) -> None:
+        self.labels = labels
         self.quiet, self._places = quiet, {what: where for what, where in places.items() if where}
         self.captioned = self.skipped = self.held = 0
         self._bar: tqdm[Any] | None = None
@@ -67,7 +69,7 @@ class Screen:
         for sentence in [*(each.error for each in batch if isinstance(each, Unreadable)), *undrawn]:
             self.skip(sentence)
         if captions and not self.quiet:
-            tqdm.write("\n".join(_lines(job.image, caption) for job, caption in captions.items()), file=sys.stdout)
+            tqdm.write("\n".join(_lines(job.image, caption, self.labels) for job, caption in captions.items()), file=sys.stdout)
         self.captioned += len(captions)
         if self._bar is not None:
             self._bar.update(len(batch))
@@ -95,7 +97,10 @@ class Screen:
             self.say(self._summary(stopped=kind is not None))
 
 
-def _lines(image: str, caption: Caption) -> str:
-    lines = [f"{printable(image)}: {caption.text}  ({caption.confidence:.2f})"]
+def _lines(image: str, caption: Caption, labels: int) -> str:
+    """A line for each candidate; the first says whether it is a guess, and what the classifier sees."""
+    guess = ", a guess" if caption.guess else ""
+    seen = ", ".join(f"{label} {probability:.2f}" for label, probability in caption.labels[:labels])
+    lines = [f"{printable(image)}: {caption.text}  ({caption.confidence:.2f}{guess})" + (f"  [{seen}]" if seen else "")]
     lines += [f"    {other.text}  ({other.confidence:.2f})" for other in caption.candidates[1:]]
     return "\n".join(lines)

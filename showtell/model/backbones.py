@@ -1,18 +1,21 @@
-"""The backbones an encoder can stand on: torchvision's ResNets, timm's networks, and a tiny one for the built-in scenes."""
+"""The backbones an encoder can stand on: torchvision's ResNets, EfficientNet-Lite0, timm's networks, and a tiny one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 from torch import Tensor, nn
 
 from showtell.errors import Problem, WrongUse, missing_extra
+from showtell.model.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite0, publishers_names
 from showtell.model.options import EncoderOptions
 from showtell.model.tiny import Tiny
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
@@ -22,6 +25,8 @@ class Backbone(nn.Module):
     """Whether its own grid is fine already and is not pooled up."""
     chained = False
     """Whether each of its groups takes what the one before gives, so that it can be cut between any two."""
+    pixel_mean, pixel_std = IMAGENET_MEAN, IMAGENET_STD
+    """Of red, green, blue in 0..1: what it was trained to have subtracted and divided by, unless its weights say otherwise."""
 
     def forward(self, pictures: Tensor) -> Tensor:
         raise NotImplementedError
@@ -108,10 +113,29 @@ class Timm(Backbone):
         _load(self.net, {name: given[key] for key, name in ours.items() if key in given}, source)
 
 
+class LiteBackbone(EfficientNetLite0, Backbone):
+    """EfficientNet-Lite0 (showtell/model/efficientnet_lite.py)."""
+
+    chained = True
+    pixel_mean, pixel_std = PIXEL_MEAN, PIXEL_STD
+
+    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Takes the publisher's names (_conv_stem, _blocks.0._bn1 ...), or ours."""
+        ours = publishers_names()
+        renamed = {}
+        for name, tensor in tensors.items():
+            head = next((theirs for theirs in ours if name.startswith(theirs)), "")
+            renamed[ours.get(head, "") + name.removeprefix(head)] = tensor
+        _load(self, renamed, source)
+
+
 class TinyBackbone(Tiny, Backbone):
     """The small network for scenes (showtell/model/tiny.py), trained from nothing."""
 
     fine_grid = True
+
+
+OURS: dict[str, Callable[[], Backbone]] = {"efficientnet_lite0": LiteBackbone, "tiny": TinyBackbone}
 
 
 def check_encoder(name: str) -> None:
@@ -126,8 +150,8 @@ def check_encoder(name: str) -> None:
             raise missing_extra(f"The encoder {name}", "timm")
         if not re.fullmatch(r"timm:[\w.]+", name):  # timm would take hf-hub:..., and fetch what a model file names
             raise WrongUse(f"{name} is not the name of a network of timm's: see timm.list_models().")
-    elif name not in (*RESNETS, "tiny"):
-        raise WrongUse(f"there is no encoder {name}: choose {', '.join(RESNETS)}, tiny, or timm:NAME.")
+    elif name not in (*RESNETS, *OURS):
+        raise WrongUse(f"there is no encoder {name}: choose {', '.join((*RESNETS, *OURS))}, or timm:NAME.")
 
 
 def build_backbone(options: EncoderOptions) -> Backbone:
@@ -137,8 +161,8 @@ def build_backbone(options: EncoderOptions) -> Backbone:
         WrongUse, Problem: as for `check_encoder`.
     """
     check_encoder(options.encoder)
-    if options.encoder == "tiny":
-        return TinyBackbone()
+    if options.encoder in OURS:
+        return OURS[options.encoder]()
     return Timm(options) if options.encoder.startswith("timm:") else ResNet(options)
 
 

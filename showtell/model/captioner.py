@@ -6,7 +6,7 @@ Two kinds share this face: `TorchCaptioner`, and `ExportedCaptioner`, which need
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 from pathlib import Path
 from typing import IO, Any, overload
@@ -16,11 +16,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from showtell.model.grid import GridShape
-from showtell.model.hub import find_model, is_exported
+from showtell.model.hub import BOX, find_model, is_box, is_exported
 from showtell.pictures import PictureOptions, open_picture, shape
 from showtell.search import Hypothesis, Result, SearchOptions
 from showtell.vocabulary import PAD, START, Vocabulary
 
+Labels = tuple[tuple[str, float], ...]
+"""Labels and their probabilities, the likeliest first."""
 Source = str | Path | bytes | IO[bytes] | Image.Image
 """What a picture can be given as: a path, the bytes of a file, an open file, or a picture of Pillow's."""
 
@@ -41,11 +43,19 @@ class Caption:
     """Whether the model ended the caption by itself."""
     candidates: tuple[Caption, ...] = ()
     """All `n_best` captions, the best, which is this one, first."""
+    guess: bool | None = None
+    """Whether the model finds its own caption unlikely (`Captioner.guess_below`); None of a model that does not tell."""
+    labels: Labels = ()
+    """What the encoder's own classifier sees in the picture, where there is one: the ten likeliest of ImageNet's labels."""
 
     @property
     def confidence(self) -> float:
         """exp of the mean log-probability of the words, the end included; in 0..1."""
         return exp(sum(self.log_probabilities) / len(self.log_probabilities))
+
+
+Found = list[tuple[Result, Labels]]
+"""Of each picture what the search finds, and what the classifier sees (nothing, where there is none)."""
 
 
 class Captioner(ABC):
@@ -60,12 +70,21 @@ class Captioner(ABC):
         pictures: how a picture becomes the pixels that the model was trained on.
         name: what messages and records call this model.
         training, scores: what the model file says of its training, and of its scores by their signatures.
+        guess_below: captions of less confidence are guesses, as validation pictures showed; None where nobody looked.
+        note: what its maker wants said of it in a few words: its score, its terms.
     """
 
     def __init__(self, vocabulary: Vocabulary, pictures: PictureOptions, name: str) -> None:
         self.vocabulary, self.pictures, self.name = vocabulary, pictures, name
         self.training: dict[str, Any] = {}
         self.scores: dict[str, Any] = {}
+        self.guess_below: float | None = None
+        self.note = ""
+
+    @property
+    def described(self) -> str:
+        """Its name, and what its maker wants said of it."""
+        return f"{self.name} ({self.note})" if self.note else self.name
 
     @property
     @abstractmethod
@@ -73,20 +92,21 @@ class Captioner(ABC):
         """Of the maps of attention."""
 
     @abstractmethod
-    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> list[Result]:
-        """What the search finds for pictures (N x S x S x 3); `forbidden` are numbers of words that are never said."""
+    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+        """What the search and the classifier find for pictures (N x S x S x 3); `forbidden` words are never said."""
 
     @staticmethod
-    def from_pretrained(path: str | Path, device: str = "auto") -> Captioner:
+    def from_pretrained(path: str | Path = BOX, device: str = "auto") -> Captioner:
         """Loads a model: a file, a checkpoint, a folder, or `owner/name` of the Hugging Face Hub; nothing in it is executed.
 
-        A folder that `showtell export --format onnx` wrote needs no torch.
+        `box`, or nothing, is the captioner that comes with showtell, `box/LANGUAGE` one of its languages. It needs no torch, as
+        no folder does that `showtell export --format onnx` wrote.
 
         Raises:
             Problem: there is no such model, it is damaged, or a newer showtell wrote it.
             WrongUse: the device is not on this machine, or not one that this kind of model runs on.
         """
-        found, name = find_model(path), Path(path).name
+        found, name = find_model(path), Path(path).as_posix() if is_box(path) else Path(path).name
         if is_exported(found):
             from showtell.model.exported import ExportedCaptioner
 
@@ -122,12 +142,13 @@ class Captioner(ABC):
         """
         options = options or SearchOptions()
         unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if word in self.vocabulary.words))
-        return [self._caption(result) for result in self._search(pixels, options, unsaid)]
+        return [self._caption(result, labels) for result, labels in self._search(pixels, options, unsaid)]
 
-    def _caption(self, result: Result) -> Caption:
+    def _caption(self, result: Result, labels: Labels) -> Caption:
         candidates = tuple(self._read(hypothesis) for hypothesis in result.candidates)
         best = candidates[0]
-        return Caption(best.text, best.words, best.log_probabilities, best.attention, best.ended, candidates)
+        guess = None if self.guess_below is None else best.confidence < self.guess_below
+        return replace(best, candidates=candidates, guess=guess, labels=labels)
 
     def _read(self, hypothesis: Hypothesis) -> Caption:
         words = tuple(self.vocabulary.words[number] for number in hypothesis.words)

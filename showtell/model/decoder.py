@@ -63,7 +63,7 @@ class HiddenOutput(nn.Module):
 
     def __init__(self, options: DecoderOptions, channels: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.vocabulary = nn.Linear(options.hidden_size, vocabulary_size)
+        self.vocabulary: nn.Module = nn.Linear(options.hidden_size, vocabulary_size)
         self.dropout = nn.Dropout(options.dropout)
 
     def features(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
@@ -78,13 +78,31 @@ class DeepOutput(nn.Module):
         super().__init__()
         self.from_hidden = nn.Linear(options.hidden_size, options.embed_size)
         self.from_context = nn.Linear(channels, options.embed_size)
-        self.vocabulary = nn.Linear(options.embed_size, vocabulary_size)
+        self.vocabulary: nn.Module = nn.Linear(options.embed_size, vocabulary_size)
         self.dropout = nn.Dropout(options.dropout)
 
     def features(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
         deep = embedded + self.from_hidden(self.dropout(hidden)) + self.from_context(context)
         dropped: Tensor = self.dropout(torch.tanh(deep))
         return dropped
+
+
+class WordScores(nn.Module):
+    """A linear layer to the vocabulary whose rows are the word vectors (Press and Wolf 2017); of its own it has a bias only."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.shared = (embedding,)  # in a tuple: the vectors are the embedding's, and stand in a model file once
+        self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
+
+    @property
+    def weight(self) -> Tensor:
+        """V x E, as the layer's that it stands for."""
+        return self.shared[0].weight
+
+    def forward(self, features: Tensor) -> Tensor:
+        """... x E -> ... x V."""
+        return F.linear(features, self.weight, self.bias)
 
 
 class Decoder(nn.Module):
@@ -114,14 +132,17 @@ class Decoder(nn.Module):
         self.splits = (options.attention_dim, channels, 4 * hidden)
         self.from_hidden = nn.Linear(hidden, sum(self.splits))
         self.output = (DeepOutput if options.deep_output else HiddenOutput)(options, channels, vocabulary_size)
+        if options.tied_embedding:
+            self.output.vocabulary = WordScores(self.embedding)
         self.grid_dropout = nn.Dropout(options.grid_dropout)
         self.embed_dropout = nn.Dropout(options.embed_dropout)
         self._initialise()
 
     def _initialise(self) -> None:
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        nn.init.uniform_(self.output.vocabulary.weight, -0.1, 0.1)
-        nn.init.zeros_(self.output.vocabulary.bias)
+        if isinstance(self.output.vocabulary, nn.Linear):
+            nn.init.uniform_(self.output.vocabulary.weight, -0.1, 0.1)
+            nn.init.zeros_(self.output.vocabulary.bias)
         with torch.no_grad():
             self.embedding.weight[PAD].zero_()
         if self.options.word_query:

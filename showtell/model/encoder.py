@@ -17,9 +17,6 @@ from showtell.model.options import EncoderOptions
 from showtell.model.weights import load_backbone_weights
 from showtell.pictures import PictureOptions
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 class Encoder(nn.Module):
     """A convolutional backbone that takes uint8 pictures; normalisation happens in here, on the device.
@@ -42,7 +39,7 @@ class Encoder(nn.Module):
         self.options, self.picture_size = options, picture_size
         self.pictures = PictureOptions(picture_size=picture_size)
         self.backbone: Backbone = build_backbone(options).to(memory_format=torch.channels_last)
-        mean, std = options.pixel_mean or IMAGENET_MEAN, options.pixel_std or IMAGENET_STD
+        mean, std = options.pixel_mean or self.backbone.pixel_mean, options.pixel_std or self.backbone.pixel_std
         self.register_buffer("pixel_mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).view(3, 1, 1) * 255, persistent=False)
         self.grid_shape, self.channels = self._measure()

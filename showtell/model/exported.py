@@ -5,9 +5,11 @@ The folder that `showtell export --format onnx` writes, format version 1. Letter
 N and R are free, all others fixed. Whatever is not said to be an integer is float32, in every precision.
 
 encoder.onnx   pixels uint8 N x S x S x 3 (RGB, as showtell.pictures.shape makes them) -> grid N x P x C
+               where there is classes.txt: a second output, classes N x L, log-probabilities of its L labels
 start.onnx     grid -> features N x P x G, keys N x P x A, hidden N x 1 x H, cell N x 1 x H
 step.onnx      words int64 N x R (1 is <start>), features, keys, hidden N x R x H, cell N x R x H
                -> log_probabilities N x R x V, new_hidden N x R x H, new_cell N x R x H, attention N x R x P
+classes.txt    the labels of the encoder's classifier, one a line (missing where it has none)
 vocab.json     the words
 README.md      the model card
 config.json    "format": "showtell onnx", "format_version": 1, "showtell_version";
@@ -15,7 +17,10 @@ config.json    "format": "showtell onnx", "format_version": 1, "showtell_version
                "precision": of the weights: float32, float16 or int8 (for the reader; the graphs know it by themselves);
                "grid": {"rows", "columns", "copies"}, where P = rows * columns (showtell/model/grid.py);
                "sizes": {"channels": C, "features": G, "keys": A, "hidden": H};
-               "graphs": the SHA-256 of each graph, by file name
+               "graphs": the SHA-256 of each graph, by file name;
+               and, where its maker tells: "guess_below": the confidence below which a caption is a guess, "note": a few words
+
+Models that share an encoder may lie in folders beside each other, with encoder.onnx and classes.txt in the folder above.
 
 Nothing in the folder is executed: the graphs are looked through before they are opened (showtell/model/onnx_file.py), must be the
 ones that config.json names, and must have these inputs and outputs.
@@ -23,7 +28,7 @@ ones that config.json names, and must have these inputs and outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,18 +37,22 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.errors import Problem, WrongUse, first_line
-from showtell.model.captioner import Captioner
+from showtell.model.captioner import Captioner, Found, Labels
 from showtell.model.config import check_format, options_of, read_config
 from showtell.model.grid import GridShape
-from showtell.model.hub import GRAPHS
+from showtell.model.hub import CLASSES, GRAPHS
 from showtell.model.onnx_file import Graph, Signature
 from showtell.pictures import PictureOptions
-from showtell.search import Result, SearchOptions, search
+from showtell.pictures.opening import printable
+from showtell.search import SearchOptions, search
 from showtell.vocabulary import END, START, Vocabulary, load_vocab
 
 ENCODER, START_GRAPH, STEP = GRAPHS
 CONFIG, WORDS = "config.json", "vocab.json"
 FORMAT = "showtell onnx"
+MOST_LABELS = 10
+"""Of a picture, the likeliest first."""
+LARGEST_NOTE = 200
 LARGEST = 1 << 16
 """Largest size that a folder may tell; the widest encoders give some 4,000 channels."""
 Floats = npt.NDArray[np.float32]
@@ -66,15 +75,18 @@ class Sizes:
     """A."""
     hidden: int
     """H."""
+    classes: int = 0
+    """L; 0 where the encoder's graph holds no classifier."""
 
     def signatures(self) -> dict[str, tuple[dict[str, Signature], dict[str, Signature]]]:
         """Inputs and outputs of each graph."""
         cells = self.grid.cells
         grid = {"grid": _floats("pictures", cells, self.channels)}
+        classes = {"classes": _floats("pictures", self.classes)} if self.classes else {}
         kept = {"features": _floats("pictures", cells, self.features), "keys": _floats("pictures", cells, self.keys)}
         begin, state = _floats("pictures", 1, self.hidden), _floats("pictures", "rows", self.hidden)
         return {
-            ENCODER: ({"pixels": ("tensor(uint8)", ("pictures", self.picture, self.picture, 3))}, grid),
+            ENCODER: ({"pixels": ("tensor(uint8)", ("pictures", self.picture, self.picture, 3))}, grid | classes),
             START_GRAPH: (grid, kept | {"hidden": begin, "cell": begin}),
             STEP: (
                 {"words": ("tensor(int64)", ("pictures", "rows")), **kept, "hidden": state, "cell": state},
@@ -119,13 +131,15 @@ class ExportedCaptioner(Captioner):
         graphs: by file name.
         sizes: that the graphs agree on.
         vocabulary, pictures, name: as every captioner has them.
+        classes: the labels of the encoder's classifier.
     """
 
     def __init__(
-        self, graphs: Mapping[str, Graph], sizes: Sizes, vocabulary: Vocabulary, pictures: PictureOptions, name: str
-    ) -> None:
+        self, graphs: Mapping[str, Graph], sizes: Sizes, vocabulary: Vocabulary, pictures: PictureOptions, name: str,
+        classes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__(vocabulary, pictures, name)
-        self.sizes = sizes
+        self.sizes, self.classes = sizes, classes
         self._encoder, self._start, self._step = (graphs[file] for file in GRAPHS)
 
     @property
@@ -144,39 +158,65 @@ class ExportedCaptioner(Captioner):
             raise WrongUse(
                 f"{folder} was exported to ONNX and runs on the processor, not on {device}: use --device cpu, or auto."
             )
-        if missing := [file for file in (CONFIG, *GRAPHS, WORDS) if not (folder / file).is_file()]:
+        files = {file: folder / file for file in (CONFIG, *GRAPHS, WORDS)}
+        if not files[ENCODER].is_file():
+            files[ENCODER] = folder.parent / ENCODER
+        if missing := [file for file, path in files.items() if not path.is_file()]:
             raise Problem(f"{folder} is no exported model, {missing[0]} is not in it: name a folder that showtell export wrote.")
         content = read_config(folder / CONFIG)
         check_format(content, folder / CONFIG, FORMAT)
         vocabulary = load_vocab(folder / WORDS)
         if vocabulary.checksum != content.get("vocabulary_checksum"):
             raise Problem(f"{folder} holds another vocabulary than the one it was saved with: get it from its maker again.")
+        classes = _read_classes(files[ENCODER].with_name(CLASSES))
         try:
             pictures = options_of(PictureOptions, content["pictures"])
-            sizes = _sizes(content, pictures, len(vocabulary))
+            sizes = replace(_sizes(content, pictures, len(vocabulary)), classes=len(classes))
+            guess_below, note = content.get("guess_below"), str(content.get("note", ""))[:LARGEST_NOTE]
+            guess_below = None if guess_below is None else float(guess_below)
             sha256 = {file: str(content["graphs"][file]) for file in GRAPHS}
             training, scores = dict(content["training"]), dict(content["scores"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Problem(
                 f"{folder / CONFIG} does not describe a whole model ({first_line(error)}): get it from its maker again."
             ) from None
-        graphs = {file: Graph(folder / file, sha256[file], *sizes.signatures()[file]) for file in GRAPHS}
-        captioner = cls(graphs, sizes, vocabulary, pictures, name)
+        graphs = {file: Graph(files[file], sha256[file], *sizes.signatures()[file]) for file in GRAPHS}
+        captioner = cls(graphs, sizes, vocabulary, pictures, name, classes)
         captioner.training, captioner.scores = training, scores
+        captioner.guess_below, captioner.note = guess_below, printable(note)
         return captioner
 
-    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> list[Result]:
+    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
         if not len(pixels):
             return []
-        (grid,) = self._encoder(np.ascontiguousarray(pixels))
+        grid, *classes = self._encoder(np.ascontiguousarray(pixels))
+        labels = [self._labels(each) for each in classes[0]] if classes else [()] * len(grid)
         begin = np.full((len(grid), 1), START, np.int64)
-        return search(self._advance, State(*self._start(grid)), begin, options, end=END, forbidden=forbidden)
+        results = search(self._advance, State(*self._start(grid)), begin, options, end=END, forbidden=forbidden)
+        return list(zip(results, labels, strict=True))
+
+    def _labels(self, log_probabilities: Floats) -> Labels:
+        """The likeliest labels, from L log-probabilities."""
+        likeliest = np.argsort(-log_probabilities)[:MOST_LABELS]
+        return tuple((self.classes[number], float(np.exp(log_probabilities[number]))) for number in likeliest)
 
     def _advance(self, words: npt.NDArray[np.int64], state: State) -> tuple[Floats, State, Floats]:
         """The step of the search: N x R words -> log-probabilities N x R x V, the new state, attention N x R x P."""
         arrays = np.ascontiguousarray(words), state.features, state.keys, state.hidden, state.cell
         log_probabilities, hidden, cell, attention = self._step(*arrays)
         return log_probabilities, replace(state, hidden=hidden, cell=cell), attention
+
+
+def _read_classes(path: Path) -> list[str]:
+    """The labels, one a line; none where there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST >> 10} KiB")
+        return [printable(label) for label in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path} cannot be read as labels ({first_line(error)}): get it from its maker again.") from None
 
 
 def _sizes(content: dict[str, Any], pictures: PictureOptions, words: int) -> Sizes:

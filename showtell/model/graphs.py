@@ -24,10 +24,11 @@ from showtell.errors import Problem, first_line, missing_extra
 from showtell.model.artefact import Artefact
 from showtell.model.card import Licences, model_card
 from showtell.model.decoder import Decoder, State
+from showtell.model.efficientnet_lite import EfficientNetLite0
 from showtell.model.encoder import Encoder
 from showtell.model.exported import FORMAT, Sizes
 from showtell.model.folder import CARD, CONFIG, WORDS, replaced_whole, write
-from showtell.model.hub import GRAPHS
+from showtell.model.hub import CLASSES, GRAPHS
 from showtell.vocabulary import save_vocab
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ class _Encoder(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         grid: Tensor = self.encoder(pixels.permute(0, 3, 1, 2))
-        return grid
+        backbone = self.encoder.backbone
+        if isinstance(backbone, EfficientNetLite0) and knows_classes(self.encoder):
+            return grid, backbone.classify(grid)
+        return (grid,)
 
 
 class _Start(nn.Module):
@@ -67,13 +71,25 @@ class _Step(nn.Module):
         return log_probabilities, state.hidden, state.cell, attention
 
 
+def knows_classes(encoder: Encoder) -> bool:
+    """Whether its graph holds a classifier too: it has one, and what that was trained on stands still."""
+    return isinstance(encoder.backbone, EfficientNetLite0) and not encoder.options.trained_groups
+
+
+def class_names() -> list[str]:
+    """ImageNet's 1,000 labels, in the order of the classifiers that are trained on it."""
+    from torchvision.models import ResNet50_Weights
+
+    return list(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+
 def graph_sizes(encoder: Encoder, decoder: Decoder) -> Sizes:
     """The shapes that the graphs of these two have."""
     options = decoder.options
     features = options.grid_size or decoder.channels
     return Sizes(
         encoder.picture_size, encoder.grid_shape, decoder.vocabulary_size, encoder.channels, features,
-        options.attention_dim, options.hidden_size,
+        options.attention_dim, options.hidden_size, len(class_names()) if knows_classes(encoder) else 0,
     )  # fmt: skip
 
 
@@ -183,6 +199,8 @@ def save_graphs(
         "graphs": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
     }
     contents[CONFIG] = json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n"
+    if sizes.classes:
+        contents[CLASSES] = "".join(f"{name}\n" for name in class_names()).encode()
     contents[CARD] = model_card(artefact, folder.name, licences).encode()
     with replaced_whole(folder) as new:
         for file, content in contents.items():

@@ -1,4 +1,4 @@
-"""A model by its name: a file, a folder, or a repository of the Hugging Face Hub, which is fetched into the Hub's own cache.
+"""A model by its name: the box, a file, a folder, or a repository of the Hugging Face Hub, fetched into the Hub's own cache.
 
 The Hub is reached through `huggingface_hub`, which comes with Accelerate. Tried against a local stand-in for the Hub only.
 """
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import showtell
 from showtell.errors import Problem, WrongUse, first_line, missing_extra
 
 if TYPE_CHECKING:
@@ -18,6 +19,32 @@ REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*")
 """owner/name, as the Hub has it."""
 GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
 """What an exported model's folder has in place of weights (showtell/model/exported.py)."""
+CLASSES = "classes.txt"
+"""The labels of the encoder's own classifier, where the graph of the encoder holds one."""
+
+BOX = "box"
+"""The name of the captioner that comes with showtell; it wins over what lies in the current folder under that name."""
+BOX_FOLDER = Path(showtell.__file__).parent / "box"
+"""encoder.onnx with its classes, and for each language a folder of what else an exported model has."""
+
+
+def is_box(name: str | Path) -> bool:
+    """Whether that is the box, or a language of it: `box`, `box/en`."""
+    parts = Path(name).parts
+    return parts[:1] == (BOX,) and len(parts) <= 2
+
+
+def box_languages() -> list[str]:
+    """What the box speaks, by folder."""
+    return sorted(path.parent.name for path in BOX_FOLDER.glob("*/config.json"))
+
+
+def _find_in_box(name: str | Path) -> Path:
+    language = [*Path(name).parts, "en"][1]
+    if language not in box_languages():
+        spoken = f"it speaks {', '.join(box_languages())}" if box_languages() else "this copy of showtell came without it"
+        raise WrongUse(f"the box does not speak {language}: {spoken}; name another model with --model.")
+    return BOX_FOLDER / language
 
 
 def find_model(name: str | Path) -> Path:
@@ -25,7 +52,10 @@ def find_model(name: str | Path) -> Path:
 
     Raises:
         Problem: there is no such thing, or the Hub cannot be reached.
+        WrongUse: the box does not speak that language.
     """
+    if is_box(name):
+        return _find_in_box(name)
     path = Path(name)
     if path.exists():
         return path
@@ -39,7 +69,7 @@ def find_model(name: str | Path) -> Path:
     from showtell.model.folder import FILES
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=[*FILES, *GRAPHS]))
+        return Path(snapshot_download(repository, allow_patterns=[*FILES, *GRAPHS, CLASSES]))
     except Exception as error:  # of its own kinds, of its HTTP library's, of the disk
         raise Problem(
             f"there is no model at {path}, and none of that name could be fetched from the Hugging Face Hub "
@@ -57,14 +87,16 @@ def load_model(name: str | Path) -> Artefact:
 
     Raises:
         Problem: there is none, it is damaged, or it comes from a newer showtell.
-        WrongUse: it was exported to ONNX.
+        WrongUse: it was exported to ONNX, and does not tell where its weights lie (the box does).
     """
     from showtell.model.artefact import load_artefact
     from showtell.model.folder import load_folder
 
     path = find_model(name)
     if is_exported(path):
-        raise WrongUse(f"{path} was exported to ONNX: it captions, and goes no other way; give the model that it came from.")
+        from showtell.model.regained import regain
+
+        return regain(path)
     return load_folder(path) if path.is_dir() else load_artefact(path)
 
 

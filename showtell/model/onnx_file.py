@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
@@ -34,6 +35,9 @@ NODE_OP, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
 ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS = 5, 10
 ATTRIBUTE_OTHER = (6, 11, 22, 23)  # graphs, sparse tensors
 TENSOR_DIMS, TENSOR_EXTERNAL, TENSOR_LOCATION = 1, 13, 14
+TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW = 2, 8, 9
+TYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}
+"""Of a tensor's numbers, which are little-endian."""
 
 
 class _Walk:
@@ -129,6 +133,20 @@ class _Walk:
         if elements > most:
             raise ValueError("a weight claims to be larger than the file")
 
+    def weight(self, start: int, end: int) -> tuple[str, npt.NDArray[Any] | None]:
+        """Name and numbers of a tensor; None where they are of another type, or not kept as raw bytes."""
+        name, kind, shape, raw = "", 0, [], None
+        for number, value, begin, to in self.message(start, end):
+            if number == TENSOR_DIMS:
+                shape += list(self.dims(value, begin, to)) if begin < to else [value]
+            elif number == TENSOR_TYPE:
+                kind = value
+            elif number == TENSOR_NAME:
+                name = bytes(self.content[begin:to]).decode()
+            elif number == TENSOR_RAW:
+                raw = self.content[begin:to]
+        return name, None if raw is None or kind not in TYPES else np.frombuffer(raw, TYPES[kind]).reshape(shape)
+
     def dims(self, value: int, begin: int, to: int) -> Iterator[int]:
         """One size by itself, or several packed together."""
         if begin == to:
@@ -136,6 +154,24 @@ class _Walk:
         while begin < to:
             size, begin = self.varint(begin, to)
             yield size
+
+
+def initializers(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The weights of a graph that was looked through, by name; those that are kept as raw bytes.
+
+    Raises:
+        ValueError: these bytes are no graph.
+    """
+    found = {}
+    content = memoryview(path.read_bytes())
+    walk = _Walk(content)
+    for number, _, start, end in walk.message(0, len(content)):
+        for inner, _, begin, to in walk.message(start, end) if number == MODEL_GRAPH else ():
+            if inner == GRAPH_INITIALIZER:
+                name, array = walk.weight(begin, to)
+                if array is not None:
+                    found[name] = array
+    return found
 
 
 class Graph:

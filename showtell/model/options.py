@@ -14,9 +14,9 @@ class EncoderOptions:
     """The convolutional network that turns pixels into a grid of feature vectors."""
 
     encoder: str = "resnet50"
-    """resnet18, 34, 50, 101, 152; tiny (for the built-in scenes); or timm:NAME for any timm backbone with feature maps."""
+    """resnet18, 34, 50, 101, 152; efficientnet_lite0 (small and fast); tiny (for the built-in scenes); or timm:NAME."""
     encoder_weights: str = "imagenet"
-    """imagenet (torchvision downloads them), none, or a .safetensors or .pt file."""
+    """imagenet (torchvision or timm downloads them; efficientnet_lite0's come from a package), none, or a .safetensors or .pt."""
     grid: Grid = "pooled"
     """pooled: 14 x 14 from the native 7 x 7, every cell four times (costs nothing); dilated: a real 14 x 14; native: 7 x 7."""
     encoder_dim: int | None = None
@@ -71,6 +71,8 @@ class DecoderOptions:
     """Let the last word too say where to look: after "a red", at what is red (Xu et al. 2015 ask the hidden state alone)."""
     deep_output: bool = False
     """Score words from hidden state, context and last word (Xu et al. 2015, equation 7), not from the hidden state alone."""
+    tied_embedding: bool = False
+    """With deep_output: score words by their own vectors (Press and Wolf 2017), so that rare words learn twice from each use."""
 
     def problems(self) -> list[str]:
         found = [
@@ -85,6 +87,8 @@ class DecoderOptions:
             for name in ("dropout", "embed_dropout", "grid_dropout")
             if not 0 <= getattr(self, name) < 1
         ]
+        if self.tied_embedding and not self.deep_output:
+            found.append("tied_embedding needs deep_output, whose features are as long as a word's vector.")
         return found
 
 

@@ -52,7 +52,7 @@ def quantised(models: dict[str, ModelProto], pixels: npt.NDArray[np.uint8]) -> d
         pixels: N x S x S x 3, pictures of the kind that will be captioned.
     """
     with _quiet():
-        return {file: _static(model, pixels) if file == ENCODER else _dynamic(model) for file, model in models.items()}
+        return {file: _static(model, pixels) if file == ENCODER else dynamic(model) for file, model in models.items()}
 
 
 class _Pictures:
@@ -83,19 +83,36 @@ def _static(model: ModelProto, pixels: npt.NDArray[np.uint8]) -> ModelProto:
         return tidy(onnx.load(small))
 
 
-def _dynamic(model: ModelProto) -> ModelProto:
+def dynamic(model: ModelProto) -> ModelProto:
+    """The graph with the weights of its matrix products in int8; ranges of what flows through it are measured as it runs."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as work:
         whole, small = Path(work) / "whole.onnx", Path(work) / "small.onnx"
-        onnx.save(model, whole)
+        onnx.save(_written_out(model), whole)
         vectors = {weight.name for weight in model.graph.initializer if len(weight.dims) < 2}
         spared = [node.name for node in model.graph.node if node.op_type == "MatMul" and vectors & set(node.input)]
         quantize_dynamic(
             whole, small, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True, nodes_to_exclude=spared
         )  # spared is attention's product with v, on tanh's values, which has no second dimension to save on
         return tidy(onnx.load(small))
+
+
+def _written_out(model: ModelProto) -> ModelProto:
+    """The graph with transposed weights as weights of their own: word vectors that score words too are multiplied so in int8."""
+    from onnx import ModelProto, numpy_helper
+
+    model = ModelProto.FromString(model.SerializeToString())  # the caller's stays as it is
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    for node in [*model.graph.node]:
+        if node.op_type == "Transpose" and node.input[0] in weights:
+            array = numpy_helper.to_array(weights[node.input[0]])
+            order = next((list(each.ints) for each in node.attribute if each.name == "perm"), None)
+            written = np.ascontiguousarray(np.transpose(array, order))
+            model.graph.initializer.append(numpy_helper.from_array(written, node.output[0]))
+            model.graph.node.remove(node)
+    return model
 
 
 @contextmanager

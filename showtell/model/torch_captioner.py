@@ -11,7 +11,7 @@ import torch
 
 from showtell.errors import Problem
 from showtell.model.artefact import Artefact
-from showtell.model.captioner import Captioner
+from showtell.model.captioner import Captioner, Found
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
@@ -19,7 +19,7 @@ from showtell.model.folder import save_folder
 from showtell.model.grid import GridShape
 from showtell.model.hub import load_model, push_folder
 from showtell.pictures import PictureOptions
-from showtell.search import Result, SearchOptions, search
+from showtell.search import SearchOptions, search
 from showtell.vocabulary import END, START, Vocabulary
 
 
@@ -78,8 +78,9 @@ class TorchCaptioner(Captioner):
             return push_folder(folder, repository, private=private, token=token)
 
     @torch.inference_mode()
-    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> list[Result]:
+    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
         device = self.encoder.pixel_mean.device
         grid = self._eyes(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
         begin = torch.full((len(grid), 1), START, device=device)
-        return search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=forbidden)
+        results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=forbidden)
+        return [(result, ()) for result in results]

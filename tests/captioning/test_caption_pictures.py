@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_captioner import BROKEN, WHOLE, Caption, FakeCaption
+from fake_captioner import BROKEN, WHOLE, Caption, FakeCaption, FakeCaptioner
 from PIL import Image
 
 import showtell
@@ -45,6 +45,29 @@ def test_jsonl_holds_a_record_a_picture(caption: Caption) -> None:
     assert record["candidates"][0] == {key: record[key] for key in ("caption", "words", "logprobs", "confidence")}
     assert [each["caption"] for each in record["candidates"]] == ["A “black” thing", "A “dark” thing"]
     assert "“" in Path("out.jsonl").read_text(encoding="utf-8")  # not \u201c
+
+
+def test_guesses_and_labels_stand_beside_the_captions(
+    caption: Caption, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = (("espresso", 0.9), ("cup", 0.05), ("tray", 0.01))
+    say = FakeCaptioner._caption
+    monkeypatch.setattr(
+        FakeCaptioner, "_caption", lambda *picture: dataclasses.replace(say(*picture), guess=picture[1] > 100, labels=seen)
+    )
+    assert caption("photos/f_006.png", "photos/a_001.png", output="out.jsonl", labels=2) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "photos/f_006.png: A “grey” thing  (0.72, a guess)  [espresso 0.90, cup 0.05]",
+        "photos/a_001.png: A “black” thing  (0.87)  [espresso 0.90, cup 0.05]",
+    ]
+    labels = [{"label": "espresso", "probability": 0.9}, {"label": "cup", "probability": 0.05}]
+    assert [(record["guess"], record["labels"]) for record in records("out.jsonl")] == [(True, labels), (False, labels)]
+    assert caption("photos/f_006.png", output="out.csv", labels=1) == 0
+    with Path("out.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["guess"], json.loads(row["labels"]), row["error"]) == ("True", labels[:1], "")
+    assert caption("photos/a_001.png", output="none.jsonl", labels=0) == 0
+    assert "labels" not in records("none.jsonl")[0]
 
 
 def test_csv_holds_the_same(caption: Caption) -> None:
@@ -157,8 +180,8 @@ def test_control_characters_in_names_do_not_reach_the_terminal(caption: Caption,
 
 
 def test_wrong_use(here: Path) -> None:
-    with pytest.raises(WrongUse, match="--model"):
-        caption_pictures(CaptioningOptions(image=("a.jpg",)), SearchOptions())
+    with pytest.raises(WrongUse, match=r"the box does not speak tlh: .*--model"):
+        caption_pictures(CaptioningOptions(image=("a.jpg",), language="tlh"), SearchOptions())
     with pytest.raises(WrongUse, match="No picture"):
         caption_pictures(CaptioningOptions(model=Path("model.pt")), SearchOptions())
     with pytest.raises(Problem, match=r"no model at gone\.pt"):
@@ -166,8 +189,12 @@ def test_wrong_use(here: Path) -> None:
 
 
 def test_options_that_do_not_fit() -> None:
-    wrong = CaptioningOptions(batch_size=0, workers=-1, output=Path("out.txt"), annotations=Path("a.json"))
-    assert [problem.split()[0] for problem in wrong.problems()] == ["batch_size", "workers", "output", "annotations"]
+    wrong = CaptioningOptions(
+        batch_size=0, workers=-1, output=Path("out.txt"), annotations=Path("a.json"), labels=11, language="en", model=Path("m.pt")
+    )
+    found = [problem.split()[0] for problem in wrong.problems()]
+    assert found == ["batch_size", "labels", "language", "workers", "output", "annotations"]
+    assert CaptioningOptions(language="en", model=Path("box")).problems() == []
     assert CaptioningOptions(output=Path("out.json"), annotations=Path("a.json")).problems() == []
 
 

@@ -18,6 +18,8 @@ from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.vocabulary import PAD
 
 FEW = settings(max_examples=15, deadline=None)
+DEEP = {"deep_output": True}
+TIED = {"deep_output": True, "tied_embedding": True}
 
 
 def build(seed: int = 0, vocabulary: int = 11, channels: int = 6, **options: Any) -> Decoder:
@@ -110,7 +112,7 @@ def step_by_step(decoder: Decoder, grid: Tensor, captions: Tensor) -> tuple[Tens
 
 
 @FEW
-@given(batches(), st.sampled_from([{}, {"deep_output": True}, {"word_query": True}, {"grid_size": 3}]))
+@given(batches(), st.sampled_from([{}, DEEP, TIED, {"word_query": True}, {"grid_size": 3}]))
 def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], options: dict[str, Any]) -> None:
     seed, lengths, cells = batch
     decoder, captions = build(seed, **options), make_captions(seed, lengths)
@@ -225,6 +227,28 @@ def test_stepping_goes_on_after_a_select() -> None:
     stayed, _, _ = decoder.step(words, state)
     moved, _, _ = decoder.step(words[pictures[:, None], rows], state.select(pictures, rows))
     torch.testing.assert_close(moved, stayed[pictures[:, None], rows])
+
+
+# ---------------------------------------------------------------------------------------------------- tied word vectors
+
+
+def test_tied_words_are_scored_by_their_own_vectors_which_are_kept_once() -> None:
+    decoder = build(**TIED)
+    assert [name for name in decoder.state_dict() if "vocabulary" in name] == ["output.vocabulary.bias"]
+    features = torch.randn(2, 5)
+    scores = decoder.output.vocabulary(features)
+    torch.testing.assert_close(scores, features @ decoder.embedding.weight.T + decoder.output.vocabulary.bias)
+    twin = copy.deepcopy(decoder)  # as the moving average of the weights is one
+    with torch.no_grad():
+        twin.embedding.weight.zero_()
+    assert not twin.output.vocabulary(features).any()
+    assert torch.equal(decoder.output.vocabulary(features), scores)
+
+
+def test_tied_words_need_features_of_a_words_length() -> None:
+    assert DecoderOptions(tied_embedding=True).problems() == [
+        "tied_embedding needs deep_output, whose features are as long as a word's vector."
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------- pooled-up grids

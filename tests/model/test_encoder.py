@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from showtell.errors import WrongUse
-from showtell.model.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder, GridShape, build_encoder
+from showtell.model.backbones import IMAGENET_MEAN, IMAGENET_STD
+from showtell.model.encoder import Encoder, GridShape, build_encoder
 from showtell.model.options import EncoderOptions
 
 TINY = EncoderOptions("tiny", "none")

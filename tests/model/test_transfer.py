@@ -148,6 +148,15 @@ def test_common_words_are_as_likely_to_each_other_as_before(decoder: Decoder, ca
             torch.testing.assert_close(among_known, before, atol=1e-5, rtol=1e-5)
 
 
+def test_tied_words_that_both_have_keep_their_vectors(captioner: TorchCaptioner) -> None:
+    old = captioner.vocabulary
+    decoder = Decoder(DecoderOptions(8, 8, 8, deep_output=True, tied_embedding=True), len(old), 5)
+    moved, kept = move_vocabulary(decoder, old, Vocabulary((*SPECIALS, "cat", "star")))
+    assert kept == 1
+    assert torch.equal(moved.embedding.weight[5], decoder.embedding.weight[old.index("star")])
+    assert moved.output.vocabulary(torch.ones(8)).shape == (6,)
+
+
 def test_the_same_words_change_nothing(decoder: Decoder, captioner: TorchCaptioner) -> None:
     moved, kept = move_vocabulary(decoder, captioner.vocabulary, captioner.vocabulary)
     assert kept == len(captioner.vocabulary) - 4

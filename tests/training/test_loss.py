@@ -53,9 +53,9 @@ def assert_alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("deep", [False, True])
-def test_the_loss_is_the_mean_cross_entropy_of_real_words(smoothing: float, deep: bool) -> None:
-    model, batch = build(smoothing=smoothing, deep_output=deep), make_batch(0, LENGTHS)
+@pytest.mark.parametrize("output", [{}, {"deep_output": True}, {"deep_output": True, "tied_embedding": True}])
+def test_the_loss_is_the_mean_cross_entropy_of_real_words(smoothing: float, output: dict[str, bool]) -> None:
+    model, batch = build(smoothing=smoothing, **output), make_batch(0, LENGTHS)
     loss, _ = model(batch)
     log_probabilities, targets, _ = plain(model, batch)
     assert len(targets) == sum(n - 1 for row in LENGTHS for n in row)

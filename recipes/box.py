@@ -1,0 +1,249 @@
+"""Makes the captioner that comes with the package, in one language: trains, exports and judges it, and keeps it if it is better.
+
+python recipes/box.py --annotations captions_en.json --images images --language en
+
+Flickr8k is expected (Hodosh et al. 2013; the other languages: Li et al. 2016, Alsayed et al. 2023, Elliott et al. 2016). What
+training and judging leave lies under runs/box; what is better than what showtell/box holds, by CIDEr-D on val, replaces it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from onnx import ModelProto, numpy_helper
+
+from showtell.errors import Problem
+from showtell.evaluation.results import load_result
+from showtell.model.artefact import Artefact, load_artefact
+from showtell.model.card import Licences
+from showtell.model.exported import CONFIG, ENCODER, STEP
+from showtell.model.graphs import halved, save_graphs, trace
+from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
+from showtell.model.quantization import dynamic
+from showtell.model.regained import origins
+
+HERE = Path(__file__).resolve().parent
+LARGEST = 8 << 20
+"""Bytes that start and step of a language may have."""
+POOR = 0.2
+"""CIDEr-D below which a caption shares next to nothing with what five people said of its picture."""
+WRONG_GUESSES = 2 / 3
+"""Share of what is marked as a guess that is to be poor."""
+TERMS = "trained on Flickr8k, for research"
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """One language of the captioner that comes with the package."""
+
+    annotations: Path
+    """Flickr8k's captions in that language, as Karpathy's JSON."""
+    images: Path
+    """Its pictures."""
+    language: str = "en"
+    """en, de, zh or ar."""
+    model: Path | None = None
+    """A model that was trained so already; without it, it is trained first."""
+    work: Path = Path("runs/box")
+    """Folder for the run, the candidate and its scores."""
+    box: Path = BOX_FOLDER
+    """The box whose captioner of that language is replaced, if the candidate is better."""
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Which captions are marked as guesses, and how well that meets the poor ones of val."""
+
+    below: float
+    """Confidence."""
+    share: float
+    """Of val's captions that are marked."""
+    precision: float
+    """Of the marked ones, the share that is poor."""
+    recall: float
+    """Of the poor ones, the share that is marked."""
+
+
+def main(options: BoxOptions) -> None:
+    run_folder, candidate = options.work / options.language, options.work / "candidate"
+    model = options.model or train(options, run_folder)
+    folder = export(load_artefact(model), candidate, options.language)
+    scores = run_folder / "scores"
+    run(
+        f"showtell evaluate --model {folder.as_posix()} {_data(options)} --split val --metrics {_metrics(options.language)} "
+        f"--output_dir {scores.as_posix()} --overwrite"
+    )
+    guesses = find_guesses(scores)
+    describe(folder, scores, guesses, model)
+    print(
+        f"Guesses: confidence below {guesses.below:.2f}, {guesses.share:.0%} of val; {guesses.precision:.0%} of them are poor "
+        f"(CIDEr-D below {POOR}), and {guesses.recall:.0%} of the poor are among them."
+    )
+    keep_if_better(candidate, options.box, options.language)
+
+
+def run(command: str) -> None:
+    """Shows a command and runs it; ends the recipe where it fails."""
+    print(f"\n$ {command}", flush=True)
+    status = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)],
+    ).returncode
+    if status:
+        sys.exit(status)
+
+
+def train(options: BoxOptions, folder: Path) -> Path:
+    """The best model of a training run in that folder, which goes on where an earlier one stopped."""
+    resumed = " --resume" if (folder / "last_model.pt").is_file() else ""
+    words = " --tokenizer character" if options.language == "zh" else ""
+    run(
+        f"showtell train --config {(HERE / 'box.yaml').as_posix()} {_data(options)} --output_dir {folder.as_posix()} "
+        f"--vocab {folder.as_posix()}/vocab.pkl{words}{resumed}"
+    )
+    return folder / "best_model.pt"
+
+
+def _data(options: BoxOptions) -> str:
+    return f"--annotations {shlex.quote(options.annotations.as_posix())} --images {shlex.quote(options.images.as_posix())}"
+
+
+def _metrics(language: str) -> str:
+    if language == "en":
+        return "bleu rouge cider meteor"
+    return f"bleu rouge cider --tokens {'characters' if language == 'zh' else 'words'}"
+
+
+# ---------------------------------------------------------------------------------------------------------------- export
+
+
+def export(artefact: Artefact, candidate: Path, language: str) -> Path:
+    """The candidate's graphs: encoder and start, which run once a picture, in half precision, step in int8.
+
+    Raises:
+        Problem: start and step are too large.
+    """
+    about = {"data": f"Flickr8k ({language})", "settings": artefact.training.get("settings", {})}
+    artefact = replace(artefact, training=artefact.training | about, scores={})
+    encoder, decoder = artefact.build()
+    models = trace(encoder, decoder)
+    places = origins(encoder, decoder, models)
+    models = {file: _raw(dynamic(model) if file == STEP else halved(model)) for file, model in models.items()}
+    shutil.rmtree(candidate, ignore_errors=True)
+    folder = candidate / language
+    save_graphs(artefact, models, "float16 (encoder, start), int8 (step)", folder, Licences("apache-2.0", "research"))
+    for file in (ENCODER, CLASSES):  # languages share them
+        (folder / file).replace(candidate / file)
+    _change(folder / CONFIG, origins=places)
+    sizes = {file: (folder / file).stat().st_size for file in GRAPHS if file != ENCODER}
+    if sum(sizes.values()) > LARGEST:
+        raise Problem(f"start and step have {sum(sizes.values()):,} bytes: choose smaller sizes in recipes/box.yaml.")
+    for file in sorted(candidate.rglob("*")):
+        if file.is_file():
+            print(f"{file}  {file.stat().st_size:,} bytes")
+    return folder
+
+
+def _raw(model: ModelProto) -> ModelProto:
+    """The graph with its weights as raw bytes, as `showtell.model.onnx_file.initializers` reads them."""
+    for weight in model.graph.initializer:
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight), weight.name))
+    return model
+
+
+# --------------------------------------------------------------------------------------------------------------- judging
+
+
+def find_guesses(scores: Path) -> Guesses:
+    """The highest confidence below which at least two of three of val's captions are poor."""
+    poor = {str(name): picture["CIDEr-D"] < POOR for name, picture in load_result(scores).pictures.items()}
+    names = {picture["image"]: str(name) for name, picture in load_result(scores).pictures.items()}
+    records = [json.loads(line) for line in (scores / "captions.jsonl").read_text("utf-8").split("\n") if line]
+    ranked = sorted((record["confidence"], poor[names[Path(record["image"]).name]]) for record in records)
+    marked = wrong = best = 0
+    wrong_in_best = 0
+    for marked, (_, is_poor) in enumerate(ranked, 1):
+        wrong += is_poor
+        if wrong >= WRONG_GUESSES * marked:
+            best, wrong_in_best = marked, wrong
+    below = ranked[min(best, len(ranked) - 1)][0]
+    all_poor = max(1, sum(is_poor for _, is_poor in ranked))
+    return Guesses(round(below, 4), best / len(ranked), wrong_in_best / max(1, best), wrong_in_best / all_poor)
+
+
+def describe(folder: Path, scores: Path, guesses: Guesses, model: Path) -> None:
+    """Writes scores, guesses and terms into the candidate's config.json, and its card."""
+    measured = {
+        name: {"value": score["value"], "signature": score["signature"]}
+        for name, score in load_result(scores).scores.items()
+        if score["value"] is not None
+    }
+    note = f"CIDEr-D {100 * measured['CIDEr-D']['value']:.1f} on Flickr8k val; {TERMS}"
+    _change(folder / CONFIG, scores=measured, guess_below=guesses.below, guesses=vars(guesses), note=note)
+    (folder / "README.md").write_text(card(folder, measured, guesses), encoding="utf-8")
+
+
+def _change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
+    """The model card of a language, from the template beside this file."""
+    config = json.loads((folder / CONFIG).read_bytes())
+    signatures = {name: score["signature"].replace("|", "\\|") for name, score in measured.items()}
+    rows = [f"| {name} | {100 * score['value']:.1f} | `{signatures[name]}` |" for name, score in measured.items()]
+    training = config["training"]
+    return (HERE / "box_card.md").read_text("utf-8").format(
+        language=folder.name,
+        scores="\n".join(["| score | x 100 | signature |", "|---|---|---|", *rows]),
+        below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
+        recall=f"{guesses.recall:.0%}", poor=POOR,
+        pictures=f"{training['training_pictures']:,}", epochs=training["epochs"],
+        megabytes=f"{sum(file.stat().st_size for file in folder.parent.rglob('*.onnx')) / 1e6:.1f}",
+    )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------------- keeping
+
+
+def keep_if_better(candidate: Path, box: Path, language: str) -> None:
+    """Puts the candidate into the box, unless what is there scores as well or better.
+
+    Raises:
+        Problem: it does, or the box has other languages whose encoder is another.
+    """
+    now, there = candidate / language, box / language
+    if (there / CONFIG).is_file():
+        old, new = (json.loads((folder / CONFIG).read_bytes())["scores"]["CIDEr-D"] for folder in (there, now))
+        if new["value"] <= old["value"]:
+            raise Problem(
+                f"the candidate's CIDEr-D is {100 * new['value']:.2f}, that of the box {100 * old['value']:.2f}: the box stays."
+            )
+    others = [path.parent.name for path in box.glob("*/config.json") if path.parent.name != language]
+    if others and _sha256(box / ENCODER) != _sha256(candidate / ENCODER):
+        raise Problem(f"the box has another encoder, which {', '.join(others)} need: make those with this one too.")
+    box.mkdir(parents=True, exist_ok=True)
+    for file in (ENCODER, CLASSES):
+        shutil.copy2(candidate / file, box / file)
+    shutil.rmtree(there, ignore_errors=True)
+    shutil.copytree(now, there)
+    print(f"The box speaks {language} anew: {there}.")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(BoxOptions, config=(tyro.conf.OmitArgPrefixes,)))
+    except Problem as problem:
+        sys.exit(f"recipes/box.py: {problem}")

@@ -1,0 +1,172 @@
+"""The captioner in the box: it speaks without torch, knows when it guesses, can be trained on, and is refused when damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from showtell.errors import Problem, WrongUse
+from showtell.model.captioner import Captioner
+from showtell.model.exported import ExportedCaptioner
+from showtell.model.hub import BOX_FOLDER, box_languages, find_model, is_box, load_model
+from showtell.model.regained import _weight
+from showtell.model.torch_captioner import TorchCaptioner
+from showtell.search import SearchOptions
+from showtell.utilities import load_pretrained_model
+
+pytestmark = pytest.mark.skipif(not box_languages(), reason="this copy of showtell came without the box")
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "safetensors", "accelerate", "onnx"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocked())
+from showtell.cli import main
+sys.exit(main(["caption", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Path:
+    """Of scikit-image: a cup of coffee, a cat, an astronaut, a man with a camera."""
+    skimage = pytest.importorskip("skimage", reason="scikit-image, whose photographs are captioned, is not installed")
+    return Path(skimage.__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def box() -> ExportedCaptioner:
+    captioner = Captioner.from_pretrained()
+    assert isinstance(captioner, ExportedCaptioner)
+    return captioner
+
+
+def test_it_captions_photographs_without_torch(photographs: Path, tmp_path: Path) -> None:
+    names = [str(photographs / name) for name in ("coffee.png", "chelsea.png", "astronaut.png")]
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *names, "--output", "captions.jsonl", "--labels", "1"],
+        cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("box (CIDEr-D ") and "for research" in done.stderr.splitlines()[0]
+    records = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text("utf-8").splitlines()]
+    assert [record["labels"][0]["label"] for record in records[:2]] == ["espresso", "Egyptian cat"]
+    assert all(record["model"].startswith("box (CIDEr-D ") and len(record["words"]) > 3 for record in records)
+
+
+def test_it_sees_people(box: ExportedCaptioner, photographs: Path) -> None:
+    caption = box.caption(photographs / "camera.png")
+    assert {"man", "person", "woman", "boy"} & set(caption.words)
+    assert caption.attention.shape == (len(caption.words), 7, 7)
+    assert caption.labels[0][0] == "tripod" and len(caption.labels) == 10
+
+
+def test_what_it_finds_unlikely_is_a_guess(box: ExportedCaptioner, photographs: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    (caption,) = box.caption_pixels(noise)
+    assert box.guess_below is not None
+    assert caption.guess is (caption.confidence < box.guess_below)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("box", True), ("box/en", True), ("box/en/x", False), ("boxes", False)])
+def test_its_name(name: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("box").mkdir()  # what lies in the current folder is not meant
+    assert is_box(name) is is_box(Path(name)) is expected
+    if expected:
+        assert find_model(name) == BOX_FOLDER / "en"
+
+
+def test_a_language_that_it_does_not_speak() -> None:
+    assert "en" in box_languages()
+    with pytest.raises(WrongUse, match=r"the box does not speak tlh: it speaks .*en.*--model"):
+        Captioner.from_pretrained("box/tlh")
+
+
+# -------------------------------------------------------------------------------------------------------- to train it on
+
+
+def test_its_weights_in_torch_say_what_the_graphs_say(box: ExportedCaptioner, photographs: Path) -> None:
+    encoder, decoder, vocabulary = load_pretrained_model("box", device="cpu")
+    regained = TorchCaptioner(encoder, decoder, vocabulary, encoder.pictures)
+    pictures, greedy = [photographs / "camera.png", photographs / "rocket.jpg"], SearchOptions(search="greedy", max_length=3)
+    for ours, theirs in zip(regained.caption(pictures, greedy), box.caption(pictures, greedy), strict=True):
+        assert ours.words == theirs.words
+        np.testing.assert_allclose(ours.log_probabilities, theirs.log_probabilities, atol=0.1)  # sums in int8 there
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    grid, classes = box._encoder(pixels)
+    with torch.inference_mode():
+        same = encoder(torch.tensor(pixels).permute(0, 3, 1, 2))
+        np.testing.assert_allclose(same, grid, atol=1e-3)
+        np.testing.assert_allclose(encoder.backbone.classify(same), classes, atol=1e-3)  # type: ignore[operator]
+
+
+def test_weights_of_each_kind_can_be_checked_by_hand() -> None:
+    whole = np.array([[127, 0, -127], [10, 20, 30]], np.int8)
+    graph = {
+        "a": np.float32([1.5]), "b.half": np.float16([0.5]),
+        "c_quantized": whole, "c_scale": np.float32([0.1, 1, 10]), "c_zero_point": np.int8([0, 0, 0]),
+        "d_quantized": whole.view(np.uint8), "d_scale": np.float32(2), "d_zero_point": np.uint8(10),
+    }  # fmt: skip
+    assert _weight(graph, "a").tolist() == [1.5] and _weight(graph, "b").tolist() == [0.5]
+    np.testing.assert_allclose(_weight(graph, "c"), [[12.7, 0, -1270], [1, 20, 300]], rtol=1e-6)
+    np.testing.assert_allclose(_weight(graph, "d"), [[234, -20, 238], [0, 20, 40]])
+    with pytest.raises(KeyError):
+        _weight(graph, "e")
+
+
+# ------------------------------------------------------------------------------------------------------ damaged, foreign
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def other_words(path: Path) -> None:
+    content = json.loads(path.read_bytes())
+    content["words"][10], content["words"][11] = content["words"][11], content["words"][10]
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def fewer_labels(path: Path) -> None:
+    path.write_text("\n".join(path.read_text("utf-8").splitlines()[:-1]), encoding="utf-8")
+
+
+def many_labels(path: Path) -> None:
+    path.write_bytes(b"label\n" * 20_000)
+
+
+def a_foreign_origin(path: Path) -> None:
+    content = json.loads(path.read_bytes())
+    content["origins"]["decoder.attention.v"] = ["step.onnx", "nothing", False]
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        ("encoder.onnx", cut_off, "encoder.onnx is refused"),
+        ("encoder.onnx", Path.unlink, "encoder.onnx is not in it"),
+        ("en/step.onnx", lambda path: path.write_bytes(path.with_name("start.onnx").read_bytes()), "another than the one"),
+        ("en/vocab.json", other_words, "another vocabulary"),
+        ("en/config.json", cut_off, "cannot be read as settings"),
+        ("classes.txt", fewer_labels, "1000.* where the settings tell .*999"),
+        ("classes.txt", many_labels, "larger than 64 KiB"),
+        ("en/config.json", a_foreign_origin, "the weights of .* cannot be read"),
+    ],
+)
+def test_damaged_and_foreign_files_get_one_sentence(file: str, damage: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+    shutil.copytree(BOX_FOLDER, tmp_path / "box")
+    damage(tmp_path / "box" / file)
+    with pytest.raises(Problem, match=said) as refused:
+        load_model(tmp_path / "box" / "en") if "weights" in said else Captioner.from_pretrained(tmp_path / "box" / "en")
+    assert "\n" not in str(refused.value)
