@@ -104,7 +104,9 @@ def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOp
     Args:
         own: the model's.
         captions: of the new training pictures.
-        words_from: `model`, `data`, `both`; `auto` takes the model's own where it has every word of the captions.
+        words_from: `model`, `data`, `both`; `auto` takes the model's own where it has every word of the captions, both where it
+            has most of them (a model that went on with few captions would else lose the words that these happen to lack), and
+            else those of the data: another language.
 
     Raises:
         WrongUse: the captions have no frequent word, or words of two tokenisers would be mixed.
@@ -119,9 +121,11 @@ def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOp
     new = build_vocabulary(captions, options)
     known = set(own.words)
     unknown = tuple(word for word in new.words if word not in known)
+    if words_from == "auto" and same and 2 * len(unknown) < len(new) - len(SPECIALS):
+        words_from = "both"
     if words_from == "both":
         return replace(new, words=(*own.words, *unknown)) if unknown else own
-    return own if words_from == "auto" and same and not unknown else new
+    return new
 
 
 def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], options: VocabularyOptions) -> Vocabulary:

@@ -135,7 +135,8 @@ class FinetuningOptions:
     output_name: str = "finetuned_model"
     """The model is OUTPUT_DIR/OUTPUT_NAME.pt; its run (log, settings, checkpoints) lies in the folder of that name beside it."""
     words: WordsFrom = "auto"
-    """Vocabulary: the model's, that of the new data, or both; auto takes the model's where it has all words of the data."""
+    """Vocabulary: the model's, that of the new data, or both; auto takes the model's where it has all words of the data, both
+    where it has most of them, and else the data's."""
 
     def problems(self) -> list[str]:
         name = self.output_name

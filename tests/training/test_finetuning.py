@@ -145,6 +145,7 @@ OWN = Vocabulary((*SPECIALS, "a", "dog", "runs"), min_frequency=1, max_words=0)
     ("captions", "words_from", "tokenizer", "expected"),
     [
         (["a dog"], "auto", "word", OWN.words),  # nothing new: the model's own
+        (["a cat runs"], "auto", "word", (*OWN.words, "cat")),  # most are known: none of the model's is lost
         (["a cat"], "auto", "word", (*SPECIALS, "a", "cat")),
         (["a dog"], "data", "word", (*SPECIALS, "a", "dog")),
         (["a cat"], "both", "word", (*OWN.words, "cat")),
