@@ -41,8 +41,14 @@ class FigureNames:
         return self._folder / f"{stem}.jpg"
 
 
-def draw_figure(opened: Opened, caption: Caption, model: str) -> str | None:
-    """Draws and writes the figure of a picture that was opened for one.
+def figures_of(path: Path, caption: Caption) -> dict[Path, Caption]:
+    """Which figures a picture gets, and where: of several languages, those after the first lie in a folder for each."""
+    others = [*caption.languages.items()][1:]
+    return {path: caption} | {path.parent / language / path.name: other for language, other in others}
+
+
+def draw_figure(opened: Opened, caption: Caption, path: Path, model: str) -> str | None:
+    """Draws and writes a figure of a picture that was opened for one.
 
     Returns:
         None, or the sentence that says why it cannot be drawn (no font has its characters).
@@ -50,14 +56,14 @@ def draw_figure(opened: Opened, caption: Caption, model: str) -> str | None:
     Raises:
         Problem: it cannot be written.
     """
-    assert opened.view is not None and opened.job.figure is not None
+    assert opened.view is not None
     picture, seen = opened.view
     note = f"{printable(opened.job.image)} · {model} · confidence {caption.confidence:.2f}{', a guess' if caption.guess else ''}"
     try:
         figure = attention_figure(picture, caption.words, caption.attention, seen.box, title=caption.text, note=note)
     except Problem as problem:
         return f"the figure of {printable(opened.job.image)}: {problem}"
-    _save(figure, opened.job.figure)
+    _save(figure, path)
     return None
 
 

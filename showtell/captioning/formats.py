@@ -16,7 +16,7 @@ from showtell.captioning.records import Record
 from showtell.errors import Problem, WrongUse
 from showtell.pictures.opening import printable
 
-COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "error")
+COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "languages", "error")
 LARGEST_CELL = 2**31 - 1
 """csv refuses cells beyond 131,072 characters by default; many candidates take more."""
 
@@ -76,7 +76,7 @@ class JsonLines:
 
 
 class Csv:
-    """A table with a header (RFC 4180, UTF-8); cells of words, logprobs, candidates and labels hold JSON."""
+    """A table with a header (RFC 4180, UTF-8); cells of words, logprobs, candidates, labels and languages hold JSON."""
 
     header = ",".join(COLUMNS).encode() + b"\n"
 
@@ -86,7 +86,8 @@ class Csv:
     def encode(self, record: Record) -> bytes:
         text = io.StringIO(newline="")
         cells = {
-            key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for key, value in record.items()
+            key: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+            for key, value in record.items()
         }
         csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(cells)
         return _utf8(text.getvalue())

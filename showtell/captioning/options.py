@@ -19,7 +19,7 @@ class CaptioningOptions:
     model: Path | None = None
     """The model to use; box, the captioner that comes with showtell, where none is named."""
     language: str | None = None
-    """Language of the box's captions: en; those that it has are named where another is asked for."""
+    """Language of the box's captions: en, de, zh or ar; several as en,de, and each picture is still encoded once."""
     labels: int = 3
     """ImageNet labels, with probabilities, to give beside each caption, where the model has a classifier, as the box has."""
     output: Path | None = None
@@ -49,6 +49,8 @@ class CaptioningOptions:
             found.append(f"language is {self.language}, but {self.model} has a language of its own: it is for the box.")
         if self.workers < 0:
             found.append(f"workers is {self.workers}; it cannot be negative.")
+        if "," in (self.language or "") and self.output is not None and self.output.suffix == ".json":
+            found.append(f"language is {self.language}, but COCO results hold one: name one, or an output of .jsonl or .csv.")
         if self.output is not None and self.output.suffix not in (".jsonl", ".csv", ".json"):
             found.append(f"output is {self.output}; its name must end in .jsonl, .csv or .json (COCO results).")
         if self.annotations is not None and (self.output is None or self.output.suffix != ".json"):

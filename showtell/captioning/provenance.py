@@ -11,7 +11,7 @@ from typing import Any, cast
 import showtell
 from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
-from showtell.model.hub import find_model
+from showtell.model.hub import find_in_box, find_model, is_box
 from showtell.search import SearchOptions
 
 Provenance = dict[str, Any]
@@ -22,7 +22,7 @@ def provenance(model: Path, search: SearchOptions, annotations: Path | None) -> 
     """What captions are made with now."""
     return {
         "showtell": showtell.__version__,
-        "model": {"name": model.name, "sha256": _sha256(find_model(model))},
+        "model": {"name": model.name, "sha256": _sha256_of_model(model)},
         "search": json.loads(json.dumps(asdict(search))),
         "annotations": annotations and {"name": annotations.name, "sha256": _sha256(annotations)},
     }
@@ -80,6 +80,13 @@ def _differences(then: Provenance, now: Provenance) -> list[str]:
             found.append(f"{file}: {'another ' if same_name else ''}{there['name']} then, {here['name']} now")
     before = asdict(SearchOptions()) | then["search"]  # an option that is younger than the file had its default
     return found + [f"{name}: {before[name]} then, {value} now" for name, value in now["search"].items() if before[name] != value]
+
+
+def _sha256_of_model(model: Path) -> str:
+    """Of a model's file or folder; of several languages of the box, of their checksums."""
+    folders = [*find_in_box(model).values()] if is_box(model) else [find_model(model)]
+    sums = [_sha256(folder) for folder in folders]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

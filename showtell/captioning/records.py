@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 """Plain data with the keys `image caption words logprobs confidence candidates model`, or `image error`.
 
-Of a model that knows when it guesses there is `guess` too, and of one with a classifier `labels`: label and probability.
+Of a model that knows when it guesses there is `guess` too, of one with a classifier `labels`: label and probability; and where
+several languages were asked for `languages`, which holds `caption words logprobs confidence guess` for each.
 """
 
 DIGITS = 6
@@ -27,17 +28,21 @@ def captioned(image: str, caption: Caption, model: str, labels: int = 0) -> Reco
         labels: how many of the classifier's labels go along.
     """
     record: Record = {"image": image} | _said(caption)
-    record |= {"candidates": [_said(each) for each in caption.candidates], "model": model}
-    if caption.guess is not None:
-        record["guess"] = caption.guess
+    record |= {"candidates": [_said(each) for each in caption.candidates], "model": model} | _guess(caption)
     if seen := caption.labels[:labels]:
         record["labels"] = [{"label": label, "probability": round(probability, DIGITS)} for label, probability in seen]
+    if caption.languages:
+        record["languages"] = {language: _said(each) | _guess(each) for language, each in caption.languages.items()}
     return record
 
 
 def skipped(image: str, error: str) -> Record:
     """The record of a picture that could not be read, and why."""
     return {"image": image, "error": error}
+
+
+def _guess(caption: Caption) -> Record:
+    return {} if caption.guess is None else {"guess": caption.guess}
 
 
 def _said(caption: Caption) -> Record:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from showtell.captioning.batches import Batch, Job, Opened, Unreadable, batches, open_job
-from showtell.captioning.figures import FigureNames, draw_figure
+from showtell.captioning.figures import FigureNames, draw_figure, figures_of
 from showtell.captioning.inputs import STANDARD_INPUT, find_pictures
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.output import NoOutput, output_for
@@ -21,7 +21,7 @@ from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
 from showtell.errors import Problem, WrongUse, out_of_memory
-from showtell.model.hub import BOX, find_model
+from showtell.model.hub import BOX, find_in_box, find_model, is_box
 from showtell.search import SearchOptions
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
 
             captioner = Captioner.from_pretrained(model, options.device)
             screen.say(f"{captioner.described} speaks ({model}).")
-            if unknown := [word for word in search.forbid if word not in captioner.vocabulary.words]:
+            if unknown := [word for word in search.forbid if not captioner.knows(word)]:
                 screen.say(f"{captioner.name} has no word {' or '.join(unknown)} to be forbidden: see how its captions write it.")
             output.begin()
             with Threads(options.workers) as threads, screen.progress(total):
@@ -73,13 +73,13 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
 
 
 def _model(options: CaptioningOptions) -> Path:
-    """The model that speaks: the one that is named, else the box, in the language that is asked for."""
+    """The model that speaks: the one that is named, else the box, in the languages that are asked for."""
     if not options.image:
         raise WrongUse('No picture: name some, or folders, patterns such as "holiday/*.jpg", or - for names on standard input.')
     model = options.model or Path(BOX)
     if options.language is not None:
         model = Path(BOX) / options.language
-    find_model(model)
+    find_in_box(model) if is_box(model) else find_model(model)
     return model
 
 
@@ -126,8 +126,13 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
 
 def _figures(batch: Batch, captions: dict[Job, Caption], model: str, threads: Threads) -> list[str]:
     """Draws the figures that are asked for, by threads, and says which could not be drawn."""
-    wanted = [each for each in batch if isinstance(each, Opened) and each.job.figure]
-    told = threads.map(lambda each: draw_figure(each, captions[each.job], model), wanted, len(batch))
+    wanted = [
+        (each, caption, path)
+        for each in batch
+        if isinstance(each, Opened) and each.job.figure
+        for path, caption in figures_of(each.job.figure, captions[each.job]).items()
+    ]
+    told = threads.map(lambda figure: draw_figure(*figure, model), wanted, len(batch))
     return [sentence for sentence in told if sentence]
 
 

@@ -98,9 +98,14 @@ class Screen:
 
 
 def _lines(image: str, caption: Caption, labels: int) -> str:
-    """A line for each candidate; the first says whether it is a guess, and what the classifier sees."""
-    guess = ", a guess" if caption.guess else ""
+    """A line for each candidate and language; the first says whether it is a guess, and what the classifier sees."""
     seen = ", ".join(f"{label} {probability:.2f}" for label, probability in caption.labels[:labels])
-    lines = [f"{printable(image)}: {caption.text}  ({caption.confidence:.2f}{guess})" + (f"  [{seen}]" if seen else "")]
-    lines += [f"    {other.text}  ({other.confidence:.2f})" for other in caption.candidates[1:]]
+    lines = [f"{printable(image)}: {_line(caption)}" + (f"  [{seen}]" if seen else "")]
+    lines += [f"    {_line(other)}" for other in caption.candidates[1:]]
+    for language, other in [*caption.languages.items()][1:]:
+        lines += [f"    {language}: {_line(other)}", *(f"        {_line(each)}" for each in other.candidates[1:])]
     return "\n".join(lines)
+
+
+def _line(caption: Caption) -> str:
+    return f"{caption.text}  ({caption.confidence:.2f}{', a guess' if caption.guess else ''})"

@@ -6,6 +6,7 @@ Two kinds share this face: `TorchCaptioner`, and `ExportedCaptioner`, which need
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from showtell.model.grid import GridShape
-from showtell.model.hub import BOX, find_model, is_box, is_exported
+from showtell.model.hub import BOX, find_in_box, find_model, is_box, is_exported
 from showtell.pictures import PictureOptions, open_picture, shape
 from showtell.search import Hypothesis, Result, SearchOptions
 from showtell.vocabulary import PAD, START, Vocabulary
@@ -47,6 +48,8 @@ class Caption:
     """Whether the model finds its own caption unlikely (`Captioner.guess_below`); None of a model that does not tell."""
     labels: Labels = ()
     """What the encoder's own classifier sees in the picture, where there is one: the ten likeliest of ImageNet's labels."""
+    languages: Mapping[str, Caption] = field(default_factory=dict)
+    """Where several languages were asked for, what is said in each of them; the first is this caption."""
 
     @property
     def confidence(self) -> float:
@@ -92,20 +95,28 @@ class Captioner(ABC):
         """Of the maps of attention."""
 
     @abstractmethod
-    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
-        """What the search and the classifier find for pictures (N x S x S x 3); `forbidden` words are never said."""
+    def _look(self, pixels: npt.NDArray[np.uint8]) -> Any:
+        """What the encoder makes of pictures (N x S x S x 3), as `_search` takes it."""
+
+    @abstractmethod
+    def _search(self, seen: Any, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+        """What the search and the classifier find for those pictures; `forbidden` words are never said."""
 
     @staticmethod
     def from_pretrained(path: str | Path = BOX, device: str = "auto") -> Captioner:
         """Loads a model: a file, a checkpoint, a folder, or `owner/name` of the Hugging Face Hub; nothing in it is executed.
 
-        `box`, or nothing, is the captioner that comes with showtell, `box/LANGUAGE` one of its languages. It needs no torch, as
-        no folder does that `showtell export --format onnx` wrote.
+        `box`, or nothing, is the captioner that comes with showtell, `box/LANGUAGE` one of its languages, `box/en,de` several at
+        once. It needs no torch, as no folder does that `showtell export --format onnx` wrote.
 
         Raises:
             Problem: there is no such model, it is damaged, or a newer showtell wrote it.
             WrongUse: the device is not on this machine, or not one that this kind of model runs on.
         """
+        if is_box(path) and len(folders := find_in_box(path)) > 1:
+            from showtell.model.polyglot import Polyglot
+
+            return Polyglot.load(folders, device)
         found, name = find_model(path), Path(path).as_posix() if is_box(path) else Path(path).name
         if is_exported(found):
             from showtell.model.exported import ExportedCaptioner
@@ -140,9 +151,16 @@ class Captioner(ABC):
         Returns:
             N captions.
         """
-        options = options or SearchOptions()
-        unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if word in self.vocabulary.words))
-        return [self._caption(result, labels) for result, labels in self._search(pixels, options, unsaid)]
+        return self._say(self._look(pixels), options or SearchOptions())
+
+    def knows(self, word: str) -> bool:
+        """Whether captions may hold it, `forbid` may name it."""
+        return word in self.vocabulary.words
+
+    def _say(self, seen: Any, options: SearchOptions) -> list[Caption]:
+        """Captions of pictures that the encoder has seen."""
+        unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if self.knows(word)))
+        return [self._caption(result, labels) for result, labels in self._search(seen, options, unsaid)]
 
     def _caption(self, result: Result, labels: Labels) -> Caption:
         candidates = tuple(self._read(hypothesis) for hypothesis in result.candidates)

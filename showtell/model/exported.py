@@ -56,6 +56,8 @@ LARGEST_NOTE = 200
 LARGEST = 1 << 16
 """Largest size that a folder may tell; the widest encoders give some 4,000 channels."""
 Floats = npt.NDArray[np.float32]
+Seen = tuple[Floats, list[Labels]]
+"""The encoder's grid, N x P x C, and the classifier's labels of each picture (empty where there is none)."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,18 @@ class ExportedCaptioner(Captioner):
     ) -> None:  # fmt: skip
         super().__init__(vocabulary, pictures, name)
         self.sizes, self.classes = sizes, classes
-        self._encoder, self._start, self._step = (graphs[file] for file in GRAPHS)
+        self.encoder, self._start, self._step = (graphs[file] for file in GRAPHS)
 
     @property
     def grid_shape(self) -> GridShape:
         return self.sizes.grid
 
     @classmethod
-    def load(cls, folder: Path, device: str, name: str) -> ExportedCaptioner:
+    def load(cls, folder: Path, device: str, name: str, encoder: Graph | None = None) -> ExportedCaptioner:
         """As `Captioner.from_pretrained`, of a folder that `showtell export --format onnx` wrote.
+
+        Args:
+            encoder: one that is open already, of a model that shares it.
 
         Raises:
             Problem: a file is missing, damaged, of another model, or holds what no captioner needs.
@@ -180,17 +185,26 @@ class ExportedCaptioner(Captioner):
             raise Problem(
                 f"{folder / CONFIG} does not describe a whole model ({first_line(error)}): get it from its maker again."
             ) from None
-        graphs = {file: Graph(files[file], sha256[file], *sizes.signatures()[file]) for file in GRAPHS}
+        shared = encoder if encoder is not None and encoder.sha256 == sha256[ENCODER] else None
+        graphs = {
+            file: (shared if file == ENCODER else None) or Graph(files[file], sha256[file], *sizes.signatures()[file])
+            for file in GRAPHS
+        }
         captioner = cls(graphs, sizes, vocabulary, pictures, name, classes)
         captioner.training, captioner.scores = training, scores
         captioner.guess_below, captioner.note = guess_below, printable(note)
         return captioner
 
-    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+    def _look(self, pixels: npt.NDArray[np.uint8]) -> Seen:
         if not len(pixels):
+            return np.zeros((0, self.sizes.grid.cells, self.sizes.channels), np.float32), []
+        grid, *classes = self.encoder(np.ascontiguousarray(pixels))
+        return grid, [self._labels(each) for each in classes[0]] if classes else [()] * len(grid)
+
+    def _search(self, seen: Seen, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+        grid, labels = seen
+        if not len(grid):
             return []
-        grid, *classes = self._encoder(np.ascontiguousarray(pixels))
-        labels = [self._labels(each) for each in classes[0]] if classes else [()] * len(grid)
         begin = np.full((len(grid), 1), START, np.int64)
         results = search(self._advance, State(*self._start(grid)), begin, options, end=END, forbidden=forbidden)
         return list(zip(results, labels, strict=True))

@@ -29,7 +29,7 @@ BOX_FOLDER = Path(showtell.__file__).parent / "box"
 
 
 def is_box(name: str | Path) -> bool:
-    """Whether that is the box, or a language of it: `box`, `box/en`."""
+    """Whether that is the box, or languages of it: `box`, `box/en`, `box/en,de`."""
     parts = Path(name).parts
     return parts[:1] == (BOX,) and len(parts) <= 2
 
@@ -39,12 +39,18 @@ def box_languages() -> list[str]:
     return sorted(path.parent.name for path in BOX_FOLDER.glob("*/config.json"))
 
 
-def _find_in_box(name: str | Path) -> Path:
-    language = [*Path(name).parts, "en"][1]
-    if language not in box_languages():
-        spoken = f"it speaks {', '.join(box_languages())}" if box_languages() else "this copy of showtell came without it"
-        raise WrongUse(f"the box does not speak {language}: {spoken}; name another model with --model.")
-    return BOX_FOLDER / language
+def find_in_box(name: str | Path) -> dict[str, Path]:
+    """The folders of the box's languages that the name asks for, in its order: `box` is English, `box/de,en` two languages.
+
+    Raises:
+        WrongUse: the box does not speak one of them.
+    """
+    languages = [language.strip() for language in [*Path(name).parts, "en"][1].split(",")]
+    for language in languages:
+        if language not in box_languages():
+            spoken = f"it speaks {', '.join(box_languages())}" if box_languages() else "this copy of showtell came without it"
+            raise WrongUse(f"the box does not speak {language or 'nothing'}: {spoken}; name another model with --model.")
+    return {language: BOX_FOLDER / language for language in languages}
 
 
 def find_model(name: str | Path) -> Path:
@@ -52,10 +58,13 @@ def find_model(name: str | Path) -> Path:
 
     Raises:
         Problem: there is no such thing, or the Hub cannot be reached.
-        WrongUse: the box does not speak that language.
+        WrongUse: the box does not speak that language, or several were named.
     """
     if is_box(name):
-        return _find_in_box(name)
+        folder, *more = find_in_box(name).values()
+        if more:
+            raise WrongUse(f"{Path(name).as_posix()} is several models: name one language of the box.")
+        return folder
     path = Path(name)
     if path.exists():
         return path

@@ -187,7 +187,7 @@ class Graph:
     """
 
     def __init__(self, path: Path, sha256: str, inputs: Mapping[str, Signature], outputs: Mapping[str, Signature]) -> None:
-        self.path, self.inputs, self.outputs = path, inputs, outputs
+        self.path, self.sha256, self.inputs, self.outputs = path, sha256, inputs, outputs
         _look_through(path, sha256)
         try:
             self._session = onnxruntime.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])

@@ -78,9 +78,12 @@ class TorchCaptioner(Captioner):
             return push_folder(folder, repository, private=private, token=token)
 
     @torch.inference_mode()
-    def _search(self, pixels: npt.NDArray[np.uint8], options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
-        device = self.encoder.pixel_mean.device
-        grid = self._eyes(torch.tensor(pixels).permute(0, 3, 1, 2).to(device))  # N x cells x C
-        begin = torch.full((len(grid), 1), START, device=device)
+    def _look(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        grid: torch.Tensor = self._eyes(torch.tensor(pixels).permute(0, 3, 1, 2).to(self.encoder.pixel_mean.device))
+        return grid  # N x cells x C
+
+    @torch.inference_mode()
+    def _search(self, grid: torch.Tensor, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+        begin = torch.full((len(grid), 1), START, device=grid.device)
         results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=forbidden)
         return [(result, ()) for result in results]

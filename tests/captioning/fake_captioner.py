@@ -41,6 +41,7 @@ class FakeCaption:
     candidates: tuple[FakeCaption, ...] = ()
     guess: bool | None = None
     labels: tuple[tuple[str, float], ...] = ()
+    languages: dict[str, FakeCaption] = field(default_factory=dict)
 
     @property
     def confidence(self) -> float:
@@ -62,6 +63,9 @@ class FakeCaptioner:
     @classmethod
     def from_pretrained(cls, path: Path, device: str = "auto") -> FakeCaptioner:
         return cls(path.name)
+
+    def knows(self, word: str) -> bool:
+        return word in self.vocabulary.words
 
     def caption_pixels(self, pixels: np.ndarray, options: SearchOptions) -> list[FakeCaption]:
         assert pixels.dtype == np.uint8 and pixels.shape[1:] == (16, 16, 3)

@@ -70,6 +70,30 @@ def test_guesses_and_labels_stand_beside_the_captions(
     assert "labels" not in records("none.jsonl")[0]
 
 
+def test_several_languages(caption: Caption, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    say = FakeCaptioner._caption
+
+    def both(self: FakeCaptioner, brightness: float, n_best: int) -> FakeCaption:
+        first = say(self, brightness, n_best)
+        other = dataclasses.replace(first, text="Ein Ding", words=("ein", "Ding"), guess=True)
+        return dataclasses.replace(first, languages={"en": first, "de": other})
+
+    monkeypatch.setattr(FakeCaptioner, "_caption", both)
+    assert caption("photos/sub", output="out.jsonl", attention="figures") == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "photos/sub/a_001.png: A “bright” thing  (0.68)",
+        "    de: Ein Ding  (0.68, a guess)",
+    ]
+    record = records("out.jsonl")[0]
+    said = {key: record[key] for key in ("caption", "words", "logprobs", "confidence")}
+    assert record["languages"] == {"en": said, "de": said | {"caption": "Ein Ding", "words": ["ein", "Ding"], "guess": True}}
+    figures = sorted(path.relative_to("figures").as_posix() for path in Path("figures").rglob("*.jpg"))
+    assert figures == ["a_001.jpg", "de/a_001.jpg", "de/z.jpg", "z.jpg"]
+    assert caption("photos/sub", output="out.csv") == 0
+    with Path("out.csv").open(encoding="utf-8", newline="") as file:
+        assert json.loads(next(csv.DictReader(file))["languages"])["de"]["caption"] == "Ein Ding"
+
+
 def test_csv_holds_the_same(caption: Caption) -> None:
     assert caption("photos", output="out.csv") == caption("photos", output="out.jsonl") == 1
     with Path("out.csv").open(encoding="utf-8", newline="") as file:
@@ -195,6 +219,8 @@ def test_options_that_do_not_fit() -> None:
     found = [problem.split()[0] for problem in wrong.problems()]
     assert found == ["batch_size", "labels", "language", "workers", "output", "annotations"]
     assert CaptioningOptions(language="en", model=Path("box")).problems() == []
+    (several,) = CaptioningOptions(language="en,de", output=Path("out.json")).problems()
+    assert several.startswith("language is en,de, but COCO results hold one")
     assert CaptioningOptions(output=Path("out.json"), annotations=Path("a.json")).problems() == []
 
 

@@ -92,6 +92,46 @@ def test_a_language_that_it_does_not_speak() -> None:
         Captioner.from_pretrained("box/tlh")
 
 
+@pytest.fixture
+def two_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A box that speaks English, and English by another name, with other guesses."""
+    box = tmp_path / "box"
+    shutil.copytree(BOX_FOLDER, box)
+    shutil.copytree(box / "en", box / "tlh", dirs_exist_ok=True)
+    content = json.loads((box / "tlh" / "config.json").read_bytes()) | {"guess_below": 1.0, "note": "qapla"}
+    (box / "tlh" / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr("showtell.model.hub.BOX_FOLDER", box)
+    return box
+
+
+def test_several_languages_look_once(
+    two_languages: Path, box: ExportedCaptioner, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioner = Captioner.from_pretrained("box/tlh,en")
+    assert captioner.described.startswith("box/tlh (qapla) and box/en (CIDEr-D")
+    looks = []
+    look = ExportedCaptioner._look
+    monkeypatch.setattr(ExportedCaptioner, "_look", lambda self, pixels: looks.append(len(pixels)) or look(self, pixels))
+    pictures = [photographs / "camera.png", photographs / "coffee.png"]
+    captions = captioner.caption(pictures)
+    assert looks == [2]
+    for caption, alone in zip(captions, box.caption(pictures), strict=True):
+        assert list(caption.languages) == ["tlh", "en"]
+        assert caption.languages["en"] == alone and caption.text == alone.text and caption.labels == alone.labels
+        assert caption.guess is caption.languages["tlh"].guess is True
+    assert captioner.knows("dog") and not captioner.knows("qapla")
+
+
+def test_several_languages_are_several_models(two_languages: Path) -> None:
+    with pytest.raises(WrongUse, match="box/en,tlh is several models: name one language"):
+        load_model("box/en,tlh")
+    (two_languages / "tlh" / "step.onnx").write_bytes(b"")
+    with pytest.raises(Problem, match=r"tlh.step\.onnx is refused"):
+        Captioner.from_pretrained("box/en,tlh")
+    with pytest.raises(WrongUse, match="the box does not speak nothing: it speaks en, tlh"):
+        Captioner.from_pretrained("box/en,")
+
+
 # -------------------------------------------------------------------------------------------------------- to train it on
 
 
@@ -103,7 +143,7 @@ def test_its_weights_in_torch_say_what_the_graphs_say(box: ExportedCaptioner, ph
         assert ours.words == theirs.words
         np.testing.assert_allclose(ours.log_probabilities, theirs.log_probabilities, atol=0.1)  # sums in int8 there
     pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
-    grid, classes = box._encoder(pixels)
+    grid, classes = box.encoder(pixels)
     with torch.inference_mode():
         same = encoder(torch.tensor(pixels).permute(0, 3, 1, 2))
         np.testing.assert_allclose(same, grid, atol=1e-3)

@@ -174,7 +174,7 @@ def test_int8_is_smaller_and_looks_at_much_the_same(
     assert f"{int8 / 'encoder.onnx'}  " in capsys.readouterr().out
     assert (int8 / "encoder.onnx").stat().st_size < 0.4 * (folder / "encoder.onnx").stat().st_size
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-    rough, exact = (Captioner.from_pretrained(path)._encoder(pixels)[0] for path in (int8, folder))  # type: ignore[attr-defined]
+    rough, exact = (Captioner.from_pretrained(path).encoder(pixels)[0] for path in (int8, folder))  # type: ignore[attr-defined]
     assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.98
     (caption,) = Captioner.from_pretrained(int8).caption_pixels(pixels[:1], SearchOptions(max_length=5))
     assert caption.words and np.isfinite(caption.log_probabilities).all()
