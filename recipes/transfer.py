@@ -2,6 +2,8 @@
 
     python recipes/transfer.py languages --data flickr8k --model runs/flickr8k/best_model.pt --encoder_weights resnet50.pth
     python recipes/transfer.py strategies --data flickr8k --model runs/flickr8k/best_model.pt --encoder_weights resnet50.pth
+    python recipes/transfer.py box --data flickr8k --model box
+    python recipes/transfer.py world --data coco_mini --model box
 
 Every run is an ordinary command, printed before it starts; runs that are done are not made again. The tables are Markdown.
 """
@@ -12,6 +14,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -35,16 +38,26 @@ STRATEGIES = {
 }
 
 
+SMALL = f"--config {shlex.quote(str(HERE / 'box.yaml'))}"
+FEW = (
+    "--freeze_encoder --batch_size 16 --schedule constant --warmup 20 --ema 0 --cache_views 2 --scored_pictures 500 "
+    "--early_stop_patience 20"
+)
+"""Of both kinds of run on a few hundred pictures, with the box's small encoder."""
+FOLDS = 4
+
+
 @dataclass(frozen=True)
 class TransferOptions:
     """Fine-tunes a captioner beside training one from nothing, and prints the scores after each epoch."""
 
-    what: Positional[Literal["languages", "strategies"]]
-    """languages: an English model moved to others. strategies: four ways to fine-tune on pictures that it never saw."""
+    what: Positional[Literal["languages", "strategies", "box", "world"]]
+    """languages: an English model moved to others. strategies: four ways to fine-tune on pictures that it never saw. box: the
+    small captioner that comes with showtell, on 500 such pictures, also in German. world: it, on a few of COCO's."""
     data: Path
-    """Folder with captions_LANG.json (Karpathy's format) and images/."""
+    """Folder with captions_LANG.json (Karpathy's format) and images/; for world, a data set in COCO's layout."""
     model: Path
-    """The captioner to start from: English, ResNet-50, from recipes/flickr8k.yaml."""
+    """The captioner to start from: English, of recipes/flickr8k.yaml with its ResNet-50, or box."""
     encoder_weights: str = "imagenet"
     """Where training from nothing takes its encoder's weights from; those of the model."""
     languages: tuple[str, ...] = ("zh", "de", "ar")
@@ -83,19 +96,61 @@ def strategies(options: TransferOptions) -> str:
     captions = options.data / "captions_en.json"
     split = unseen_list(captions, options.output / "unseen.json")
     common = common_flags(options, captions, split)
-    curves = [train(options, "unseen_new", common, "val_cider"), as_it_was(options, captions, split)]
+    curves = [
+        train(options, "unseen_new", common, "val_cider"),
+        as_it_was(options, "unseen", data_flags(options, captions, split)),
+    ]
     for number, (name, flags) in enumerate(STRATEGIES.items(), start=1):
         curve = finetune(options, f"unseen_{number}", f"{common} --epochs 2 --learning_rate 1e-4 {flags}", "val_cider")
         curves.append(replace(curve, name=name))
     return "unseen pictures, CIDEr-D x 100\n\n" + table(curves)
 
 
-def as_it_was(options: TransferOptions, captions: Path, split: Path) -> Curve:
+def box(options: TransferOptions) -> str:
+    """The box, and its like from nothing, on half of val, pictures that it never saw, in its own language and in a new one."""
+    parts = []
+    for language, how in (("en", "--epochs 4 --learning_rate 3e-5"), ("de", "--epochs 8 --learning_rate 1e-3 --words data")):
+        captions, name = options.data / f"captions_{language}.json", f"box_{language}"
+        data = data_flags(options, captions, unseen_list(captions, options.output / f"{name}.json"))
+        curves = [train(options, f"{name}_new", f"{SMALL} {data} {FEW} --epochs 8 --learning_rate 1e-3", "val_cider")]
+        if language == "en":
+            curves.append(as_it_was(options, name, data))
+        curves.append(finetune(options, f"{name}_moved", f"{data} {FEW} {how}", "val_cider"))
+        parts.append(f"{language}, CIDEr-D x 100\n\n{table(curves)}")
+    return "\n\n".join(parts)
+
+
+def world(options: TransferOptions) -> str:
+    """The box, and its like from nothing, on a few pictures of another kind: trained on three quarters, scored on the rest."""
+    names = sorted(record.path.name for record in read_records(DataOptions(data=options.data)))
+    curves = []
+    for turn in range(FOLDS):
+        held_out = names[turn::FOLDS]
+        split = write_list(options.output / f"world_{turn}.json", [name for name in names if name not in held_out], held_out)
+        data = f"--data {shlex.quote(str(options.data))} --split_list {shlex.quote(str(split))}"
+        name, few = f"world_{turn}", f"{data} {FEW} --epochs 10 --min_frequency 2"
+        new = train(options, f"{name}_new", f"{SMALL} {few} --learning_rate 1e-3", "val_cider")
+        moved = finetune(options, f"{name}_moved", f"{few} --words both --learning_rate 3e-4", "val_cider")
+        curves.append((new, as_it_was(options, name, data), moved))
+    means = [mean(turns) for turns in zip(*curves, strict=True)]
+    return f"another world, CIDEr-D x 100, mean of {FOLDS} turns\n\n{table(means)}"
+
+
+def mean(turns: Sequence[Curve]) -> Curve:
+    """What several runs of a kind reached on average after each epoch."""
+    scores, minutes = (
+        [sum(values) / len(turns) for values in zip(*each, strict=True)]
+        for each in ((curve.scores for curve in turns), (curve.minutes for curve in turns))
+    )
+    return Curve(turns[0].name, scores, minutes)
+
+
+def as_it_was(options: TransferOptions, name: str, data: str) -> Curve:
     """The model before it is fine-tuned, scored as runs score after an epoch."""
-    folder = options.output / "unseen_as_it_was"
+    folder = options.output / f"{name}_as_it_was"
     if not (folder / "scores.json").is_file():
         run_command(
-            f"showtell evaluate --model {shlex.quote(str(options.model))} {data_flags(options, captions, split)} --split val "
+            f"showtell evaluate --model {shlex.quote(str(options.model))} {data} --split val "
             f"--search greedy --metrics cider --output_dir {folder} --overwrite"
         )
     return Curve("the model as it was", [load_result(folder).scores["CIDEr-D"]["value"]], [0.0])
@@ -115,7 +170,7 @@ def data_flags(options: TransferOptions, captions: Path, split: Path) -> str:
 def train(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
     folder = options.output / name
     return run(
-        f"showtell train {flags} --encoder_weights {shlex.quote(options.encoder_weights)} --output_dir {folder} "
+        f"showtell train --encoder_weights {shlex.quote(options.encoder_weights)} {flags} --output_dir {folder} "
         f"--vocab {folder}/vocab.pkl",
         folder, "from nothing", score,
     )  # fmt: skip
@@ -191,4 +246,4 @@ def table(curves: list[Curve]) -> str:
 
 if __name__ == "__main__":
     chosen = tyro.cli(TransferOptions, use_underscores=True)
-    print({"languages": languages, "strategies": strategies}[chosen.what](chosen))
+    print({"languages": languages, "strategies": strategies, "box": box, "world": world}[chosen.what](chosen))

@@ -25,6 +25,7 @@ from showtell.vocabulary import SPECIALS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE, GUIDE, README = (ROOT / name for name in ("UTILS_REFERENCE.md", "INFERENCE_GUIDE.md", "README.md"))
+SCORING = ROOT / "docs" / "evaluation.md"
 
 pytestmark = pytest.mark.skipif(not REFERENCE.is_file(), reason="the documents are in the repository only")
 
@@ -70,9 +71,9 @@ def test_python_examples_run(path: Path, folder: Path) -> None:
         exec(compile(example, path.name, "exec"), names)
 
 
-def test_python_examples_of_the_readme_run(folder: Path) -> None:
-    examples = [block for block in indented(README) if block.startswith("from showtell")]
-    assert len(examples) >= 2
+def test_python_examples_of_the_readme_and_of_scoring_run(folder: Path) -> None:
+    examples = [block for page in (README, SCORING) for block in indented(page) if block.startswith("from showtell")]
+    assert len(examples) >= 3
     for example in examples:
         exec(compile(example, README.name, "exec"), {})
 
