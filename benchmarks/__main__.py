@@ -33,7 +33,8 @@ def run(name: str, case: Case, device: torch.device, limits: Limits, turns: int,
     times = in_turns(pair, turns, clock)
     share = limits.share(operations(pair.ours), pair.size, min(times.ours), pair.precision)
     peaks = [peak(name, way, device.type) if memory and case.memory else None for way in ("baseline", "ours")]
-    return Row(name, case.what, case.baseline, case.goal, device.type, times.baseline, times.ours, times.ratio, *peaks, share)
+    goal = case.goal if device.type == "cpu" else case.gpu_goal
+    return Row(name, case.what, case.baseline, goal, device.type, times.baseline, times.ours, times.ratio, *peaks, share)
 
 
 def main() -> None:

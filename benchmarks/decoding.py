@@ -13,6 +13,7 @@ from benchmarks.textbook.decoder import TextbookDecoder
 from benchmarks.textbook.search import beam_search
 from benchmarks.timing import Pair, Way
 from showtell.data.batches import Batch
+from showtell.model.attention import attention_weights
 from showtell.model.decoder import Decoder
 from showtell.model.options import DecoderOptions
 from showtell.search import SearchOptions, search
@@ -80,6 +81,26 @@ def textbook_step(textbook: TextbookDecoder, batch: Batch) -> Way:
         optimizer.zero_grad()
 
     return step
+
+
+def one_look(device: torch.device) -> Pair:
+    """Attention's weights for one word of every caption, and their gradients, in float32: where there is a GPU, by the kernel."""
+    torch.manual_seed(0)
+    cells, width = CELLS * COPIES, DecoderOptions().attention_dim
+    shapes = (PICTURES, CAPTIONS, width), (PICTURES, cells, width), (width,), (PICTURES, CAPTIONS, cells)
+    *inputs, d_weights = (torch.randn(shape, device=device) for shape in shapes)
+    for tensor in inputs:
+        tensor.requires_grad_()
+
+    def formula(query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
+        return (torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)) @ v).softmax(dim=-1)
+
+    def look(way: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Way:
+        return lambda: torch.autograd.grad(way(*inputs), inputs, d_weights)
+
+    # inputs twice, their gradients; the weights written and read again, and their gradient: nothing else has to touch memory
+    size = 4.0 * 3 * (sum(tensor.numel() for tensor in inputs) + d_weights.numel())
+    return Pair(look(formula), look(attention_weights), size=size)
 
 
 def beams(device: torch.device) -> Pair:

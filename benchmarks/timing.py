@@ -46,6 +46,8 @@ class Case:
     """The two ways, with everything that they need at hand."""
     goal: float | None = None
     """The least ratio, baseline's seconds over ours, that this project set itself on two CPU cores."""
+    gpu_goal: float | None = None
+    """The same on a GPU."""
     on_gpu: bool = True
     """Whether it is worth while on a GPU."""
     memory: bool = True

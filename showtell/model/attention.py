@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from showtell.errors import first_line
 
 CACHE = 1 << 18
 """Activations worked on at a time on a CPU: 1 MiB in float32, so that they stay in the processor's cache."""
@@ -75,6 +80,18 @@ def tanh_precision(tensor: Tensor) -> torch.dtype:
     return torch.float32 if tensor.device.type == "cpu" and tensor.dtype == torch.bfloat16 else tensor.dtype
 
 
+def plain_weights(query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
+    """Where to look, in PyTorch's operations: N x R x A, N x P x A and A -> N x R x P, float32, each row a distribution."""
+    scores: Tensor = AdditiveScore.apply(query, keys, v)
+    return scores.float().softmax(dim=-1)
+
+
+def attention_weights(query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
+    """The same, by one kernel where the device has one (`attention_kernel`)."""
+    kernel = kernel_weights(query.device, query.dtype, *keys.shape[1:]) if query.device.type == KERNEL_ON else None
+    return (kernel or plain_weights)(query, keys, v)
+
+
 class AdditiveAttention(nn.Module):
     """Looks at a grid through a query and returns what it saw and where.
 
@@ -111,8 +128,61 @@ class AdditiveAttention(nn.Module):
         if torch.compiler.is_exporting():  # a graph cannot hold a loop over as many pictures as fit into a cache
             # the vector on the left: onnxruntime then reads the activations as they lie, in a third of the time
             scores: Tensor = self.v @ torch.tanh(keys.unsqueeze(1) + query.unsqueeze(2)).transpose(2, 3)
+            weights = scores.float().softmax(dim=-1)
         else:
-            scores = AdditiveScore.apply(query, keys, self.v)
-        weights = scores.float().softmax(dim=-1)
+            weights = attention_weights(query, keys, self.v)
         context = torch.bmm(weights.to(grid.dtype), grid)  # the rows of a picture share its grid: no copies
         return context, weights
+
+
+# --- the kernel, where it can be trusted ------------------------------------------------------------------------------------
+
+Weights = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""As `plain_weights`."""
+
+KERNEL_ON = "cuda"
+"""The kind of device that the kernel is for."""
+
+AGREES = 1e-4
+"""How far the kernel may be from the plain path, beside the largest value; or its precision's step, if that is more."""
+
+
+@cache
+def kernel_weights(device: torch.device, dtype: torch.dtype, cells: int, width: int) -> Weights | None:
+    """The kernel, or None where the plain path has to do: without Triton, and in float64.
+
+    It was written without a GPU at hand. So when a process first wants it for a kind of input, it has to give there what the
+    plain path gives, or a warning says why not and it is not used.
+    """
+    if dtype == torch.float64 or find_spec("triton") is None:
+        return None
+    try:
+        from showtell.model.attention_kernel import FusedWeights
+
+        difference = largest_difference(FusedWeights.apply, device, dtype, cells, width)
+    except Exception as error:  # no compiler, an older card, another Triton: who trains need not mend it
+        fault = f"does not run ({first_line(error)})"
+    else:
+        if difference <= max(AGREES, torch.finfo(dtype).eps):
+            return FusedWeights.apply  # type: ignore[no-any-return]
+        fault = f"is wrong by {difference:.1e} of the largest value"
+    warnings.warn(f"Attention's kernel {fault} on {device} in {dtype}, so the slower plain path is taken.", stacklevel=2)
+    return None
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def largest_difference(kernel: Weights, device: torch.device, dtype: torch.dtype, cells: int, width: int) -> float:
+    """Between the kernel and the plain path in float64, of weights and gradients of made-up numbers, beside the largest value."""
+    random = torch.Generator().manual_seed(0)  # of its own: the run's random numbers must not depend on this
+    shapes = (2, 3, width), (2, cells, width), (width,), (2, 3, cells)
+    query, keys, v, d_weights = (torch.randn(shape, generator=random) for shape in shapes)
+    given = [tensor.to(device, kind) for tensor, kind in ((query, dtype), (keys, dtype), (4 * width**-0.5 * v, torch.float32))]
+    found = []
+    for way, kinds in ((kernel, [tensor.dtype for tensor in given]), (plain_weights, 3 * [torch.float64])):
+        inputs = [tensor.detach().to(kind).requires_grad_() for tensor, kind in zip(given, kinds, strict=True)]
+        weights = way(*inputs)
+        found.append([weights, *torch.autograd.grad(weights, inputs, d_weights.to(device))])
+    tiny = torch.finfo(torch.float32).tiny  # with a single cell all gradients are zero
+    differences = [(one - other).abs().max() / other.abs().max().clamp(min=tiny) for one, other in zip(*found, strict=True)]
+    return torch.stack([difference.double() for difference in differences]).max().item()

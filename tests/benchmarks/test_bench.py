@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import decoding, made_up, timing
+from benchmarks.__main__ import run
 from benchmarks.cases import CASES
 from benchmarks.machine import Limits, processor_seconds, seconds
 from benchmarks.table import Row, into, table
@@ -61,6 +62,19 @@ def test_both_training_steps_change_the_weights_alike(monkeypatch: pytest.Monkey
             # Adam's first step moves every weight by the rate, so that the smallest gradients decide as much as the largest
             far = (moved[name] - parameter).abs() > 1e-4
             assert far.float().mean() < (0.1 if bf16 else 0.01), name
+
+
+def test_both_looks_have_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "PICTURES", 2)
+    pair = decoding.one_look(torch.device("cpu"))
+    for one, other in zip(pair.baseline(), pair.ours(), strict=True):  # type: ignore[call-overload]
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("device", "goal"), [("cpu", 6.0), ("cuda", 10.0)])
+def test_a_gpu_has_a_goal_of_its_own(device: str, goal: float) -> None:
+    case = Case("some", "other", lambda device: Pair(lambda: None, lambda: None), 6.0, 10.0)
+    assert run("some", case, torch.device(device), Limits(1.0, 1.0, 1.0), 1, False, time.perf_counter).goal == goal
 
 
 def test_made_up_captions_come_longest_first() -> None:
