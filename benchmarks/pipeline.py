@@ -114,7 +114,7 @@ def features(device: torch.device) -> Pair:
     grids = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(number, CELLS, CHANNELS))
     grids[:] = np.random.default_rng(0).random((number, 1, CHANNELS), np.float32)
     said = made_up.sentences(number * CAPTIONS)
-    records = [Record(str(i), Path(f"{i}.jpg"), tuple(said[i::number]), "train") for i in range(number)]
+    records = [Record(str(i), f"{i}.jpg", tuple(said[i::number]), "train") for i in range(number)]
     source = CachedFeatures(records, words(), [np.load(path, mmap_mode="r")], {})
     feed = Feed(source, BatchOrder(number, PICTURES, 0), workers=0)
     batches = list(feed.batches(0))[:1]
