@@ -63,7 +63,7 @@ def main() -> None:
         results = options.output_dir / f"results_{device.type}.json"
         rows = known(results, head)
         for name in chosen:
-            if name in CASES and (device.type == "cpu" or CASES[name].on_gpu):
+            if name in CASES and (device.type == "cpu" or CASES[name].on_gpu) and (limits.bf16 or not CASES[name].bf16):
                 rows[name] = run(name, CASES[name], device, limits, options.turns, not options.no_memory, clock)
                 print(rows[name].told(), flush=True)
                 save({"machine": head, "limits": asdict(limits), "cases": [asdict(row) for row in rows.values()]}, results)

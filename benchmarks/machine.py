@@ -30,13 +30,14 @@ class Limits:
     float32: float
     """Floating-point operations a second in a large matrix product."""
     bf16: float
-    """The same for numbers of 16 bits."""
+    """The same for numbers of 16 bits; 0 where the machine has no instructions for them."""
     bandwidth: float
     """Bytes a second that a copy reads and writes in memory."""
 
     def told(self) -> str:
         """For the head of a table."""
-        return f"{self.float32 / 1e9:,.0f} GFLOP/s float32, {self.bf16 / 1e9:,.0f} bf16; memory {self.bandwidth / 1e9:.1f} GB/s"
+        bf16 = f"{self.bf16 / 1e9:,.0f} bf16" if self.bf16 else "no fast bf16"
+        return f"{self.float32 / 1e9:,.0f} GFLOP/s float32, {bf16}; memory {self.bandwidth / 1e9:.1f} GB/s"
 
     def share(self, operations: float, size: float, seconds: float, precision: str) -> float:
         """The larger of the shares of the two limits that so many operations and bytes in so many seconds come to."""
@@ -61,17 +62,15 @@ def seconds(do: Callable[[], object], clock: Callable[[], float] = time.perf_cou
 
 def measure(device: torch.device) -> Limits:
     """The quickest of five of each kind."""
-    rates = []
-    for dtype in (torch.float32, torch.bfloat16):
-        slow = dtype == torch.bfloat16 and not has_fast_bf16(device)  # hundreds of times: minutes for large ones
-        size = SIZE // 16 if slow else SIZE
-        a, b = (torch.ones(size, size, dtype=dtype, device=device) for _ in "ab")
+    rates = {torch.float32: 0.0, torch.bfloat16: 0.0}
+    for dtype in [torch.float32, *([torch.bfloat16] if has_fast_bf16(device) else [])]:  # else it would take ten minutes
+        a, b = (torch.ones(SIZE, SIZE, dtype=dtype, device=device) for _ in "ab")
         torch.mm(a, b)
-        rates.append(2 * size**3 / min(seconds(lambda a=a, b=b: torch.mm(a, b)) for _ in range(5)))
+        rates[dtype] = 2 * SIZE**3 / min(seconds(lambda a=a, b=b: torch.mm(a, b)) for _ in range(5))
     source, target = (torch.zeros(COPIED, device=device) for _ in "ab")
     target.copy_(source)
     copied = min(seconds(lambda: target.copy_(source)) for _ in range(5))
-    return Limits(*rates, bandwidth=2 * 4 * COPIED / copied)
+    return Limits(*rates.values(), bandwidth=2 * 4 * COPIED / copied)
 
 
 def description(device: torch.device) -> str:

@@ -30,7 +30,9 @@ from showtell.model.artefact import Artefact, save_artefact
 from showtell.model.captioner import Captioner
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
-from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.model.export import export
+from showtell.model.hub import BOX, load_model
+from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
 from showtell.pictures import PictureOptions, open_picture, shape
 from showtell.search import SearchOptions
 from showtell.training.features import CachedFeatures
@@ -39,6 +41,8 @@ from showtell.vocabulary import SPECIALS, Vocabulary
 
 PHOTOGRAPHS = 64
 """Enough for two batches."""
+TEN_WORDS = SearchOptions(min_length=10, max_length=10)
+"""As many as COCO's captions have; five beams."""
 
 
 @cache
@@ -84,26 +88,61 @@ def photographs(number: int, width: int, height: int) -> Callable[[torch.device]
 
 def captioning(device: torch.device) -> Pair:
     """`showtell caption` with five beams, from files to JSON lines, against ResNet-50 alone on opened pictures."""
-    torch.manual_seed(0)
-    paths = made_up.photographs(folder("photographs"), PHOTOGRAPHS)
-    encoder = Encoder(EncoderOptions("resnet50", "none"), 224).eval()
-    vocabulary, model, results = words(), folder("model") / "model.pt", folder("results") / "captions.jsonl"
-    decoder = Decoder(DecoderOptions(), VOCABULARY, CHANNELS)
-    save_artefact(Artefact.of(encoder, decoder, vocabulary, PictureOptions()), model)
-    captioner = Captioner.from_pretrained(model, device.type)
+    model = saved(resnet50())
+    options, captioner = told(model, device.type), Captioner.from_pretrained(model, device.type)
     pixels = torch.stack(
-        [torch.from_numpy(shape(open_picture(path, captioner.pictures), captioner.pictures)[0]) for path in paths]
+        [torch.from_numpy(shape(open_picture(path, captioner.pictures), captioner.pictures)[0]) for path in options.image]
     )
     pixels = pixels.permute(0, 3, 1, 2)
-    options = CaptioningOptions(tuple(map(str, paths)), model, results, overwrite=True, quiet=True, device=device.type)
-    search = SearchOptions(min_length=10, max_length=10)  # COCO's captions have ten words
 
     @torch.inference_mode()
     def alone() -> None:
         for some in pixels.split(options.batch_size):
             captioner.encoder(some.to(device)).sum().item()
 
-    return Pair(alone, lambda: caption_pictures(options, search))
+    return Pair(alone, lambda: caption_pictures(options, TEN_WORDS))
+
+
+def without_torch(model: str = "resnet50", int8: bool = False) -> Callable[[torch.device], Pair]:
+    """`showtell caption` with a model's graphs, which onnxruntime runs, against the same command with its weights in torch.
+
+    Models are opened each time, as the command does; onnxruntime takes as many threads as OMP_NUM_THREADS says.
+    """
+
+    def make(device: torch.device) -> Pair:
+        weights = saved(load_model(BOX) if model == BOX else resnet50())
+        graphs = Path(BOX) if model == BOX else exported(weights, int8)
+        by_torch, by_graphs = told(weights), told(graphs)
+        return Pair(lambda: caption_pictures(by_torch, TEN_WORDS), lambda: caption_pictures(by_graphs, TEN_WORDS))
+
+    return make
+
+
+def resnet50() -> Artefact:
+    """A captioner of the usual sizes, as random as it was made."""
+    torch.manual_seed(0)
+    encoder, decoder = Encoder(EncoderOptions("resnet50", "none"), 224), Decoder(DecoderOptions(), VOCABULARY, CHANNELS)
+    return Artefact.of(encoder.eval(), decoder, words(), PictureOptions())
+
+
+def saved(artefact: Artefact) -> Path:
+    path = folder("model") / "model.pt"
+    save_artefact(artefact, path)
+    return path
+
+
+def exported(weights: Path, int8: bool) -> Path:
+    """The model's graphs, in a folder."""
+    made_up.photographs(folder("photographs"), PHOTOGRAPHS)
+    calibration = {"quantize": "int8", "calibration": folder("photographs")} if int8 else {}
+    return export(ExportOptions(weights, None, folder("graphs"), "model", "onnx", quiet=True, **calibration))
+
+
+def told(model: Path, device: str = "cpu") -> CaptioningOptions:
+    """What the command is told: captions of made-up photographs, as JSON lines."""
+    paths = made_up.photographs(folder("photographs"), PHOTOGRAPHS)
+    results = folder("results") / "captions.jsonl"
+    return CaptioningOptions(tuple(map(str, paths)), model, output=results, overwrite=True, quiet=True, device=device)
 
 
 def features(device: torch.device) -> Pair:
@@ -114,7 +153,7 @@ def features(device: torch.device) -> Pair:
     grids = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(number, CELLS, CHANNELS))
     grids[:] = np.random.default_rng(0).random((number, 1, CHANNELS), np.float32)
     said = made_up.sentences(number * CAPTIONS)
-    records = [Record(str(i), Path(f"{i}.jpg"), tuple(said[i::number]), "train") for i in range(number)]
+    records = [Record(str(i), f"{i}.jpg", tuple(said[i::number]), "train") for i in range(number)]
     source = CachedFeatures(records, words(), [np.load(path, mmap_mode="r")], {})
     feed = Feed(source, BatchOrder(number, PICTURES, 0), workers=0)
     batches = list(feed.batches(0))[:1]

@@ -50,6 +50,8 @@ class Case:
     """The same on a GPU."""
     on_gpu: bool = True
     """Whether it is worth while on a GPU."""
+    bf16: bool = False
+    """Whether it is for devices alone that are fast in bf16; others take hundreds of times as long."""
     memory: bool = True
     """Whether its memory is measured; not that of other programs, for Linux counts what their caller had as theirs."""
 

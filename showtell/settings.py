@@ -22,7 +22,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
-import yaml
 
 from showtell.captioning.options import CaptioningOptions
 from showtell.data.options import DataOptions
@@ -316,6 +315,8 @@ def _from_yaml(tree: Tree, file: Path, problems: list[str]) -> Layer:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml  # here, since --help needs none
+
     try:
         read = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os.path import join
 from pathlib import Path
 
 from showtell.data.formats import read_rows, recognise
@@ -64,7 +65,11 @@ def _records(file: Path, options: DataOptions, need_pictures: bool) -> list[Reco
         pictures = file
     else:
         pictures = _picture_folder(file, [name for _, name, _, _ in rows[:10]], folders, options, need_pictures)
-    return [Record(image_id, pictures / name, captions, own or split) for image_id, name, own, captions in rows]
+    folder = str(pictures)
+    return [
+        Record(image_id, join(folder, name), captions, own or split)  # noqa: PTH118  (text: see Record.file)
+        for image_id, name, own, captions in rows
+    ]
 
 
 def _refuse_twins(records: list[Record], files: list[Path]) -> None:

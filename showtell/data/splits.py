@@ -7,7 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def assign_splits(records: list[Record], split_list: Path) -> list[Record]:
     for name, split_name in _listed(split_list):
         if by_name.setdefault(name, split_name) != split_name:
             raise WrongUse(f"{split_list} puts {name} into two splits ({by_name[name]}, {split_name}); give it one.")
-    assigned = [replace(record, split=_lookup(record, by_name)) for record in records]
+    assigned = [record._replace(split=_lookup(record, by_name)) for record in records]
     if not any(record.split for record in assigned):
         raise WrongUse(f"{split_list} names none of the {len(records)} pictures; name the list that belongs to these data.")
     return assigned

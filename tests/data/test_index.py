@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -91,12 +92,19 @@ def older_version(file: Path) -> None:
     index.write_bytes(json.dumps([module.VERSION - 1, *json.loads(head)[1:]]).encode() + b"\n" + body)
 
 
+def other_columns(file: Path) -> None:
+    index = the_index()
+    head, _, body = index.read_bytes().partition(b"\n")
+    body = body.replace(module._CELL.encode(), b"", 1)
+    index.write_bytes(json.dumps([*json.loads(head)[:-1], zlib.crc32(body)]).encode() + b"\n" + body)
+
+
 def the_index() -> Path:
     [path] = (module.cache_folder() / "indexes").iterdir()
     return path
 
 
-@pytest.mark.parametrize("change", [change_size, change_time, change_index, cut_index, empty_index, older_version])
+@pytest.mark.parametrize("change", [change_size, change_time, change_index, cut_index, empty_index, older_version, other_columns])
 def test_what_changed_is_read_anew(change, file: Path) -> None:
     read = Reader()
     indexed(file, (), read)
@@ -120,5 +128,5 @@ def test_a_cache_that_cannot_be_written_is_done_without(file: Path, tmp_path: Pa
 
 
 def test_separators_in_captions_are_kept(file: Path) -> None:
-    rows: list[Row] = [(1, "a.jpg", None, ("A\x1fdog", "\x1e"))]
+    rows: list[Row] = [(1, "a.jpg", None, ("A\x1fdog", "\x1e", "\x1d"))]
     assert indexed(file, (), Reader(rows)) == indexed(file, (), Reader(rows)) == rows

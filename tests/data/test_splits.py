@@ -16,7 +16,7 @@ from showtell.errors import Problem, WrongUse
 
 def records(*splits: str | None) -> list[Record]:
     """Pictures 0, 1, ... in these splits."""
-    return [Record(n, Path(f"pictures/{n}a.jpg"), (f"Picture {n}",), name) for n, name in enumerate(splits)]
+    return [Record(n, f"pictures/{n}a.jpg", (f"Picture {n}",), name) for n, name in enumerate(splits)]
 
 
 def ids(found: list[Record]) -> list[int | str]:

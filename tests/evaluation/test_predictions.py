@@ -96,7 +96,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def record(image_id: int | str, path: str, split: str | None = "val") -> Record:
-    return Record(image_id, Path(path), ("a reference",), split)
+    return Record(image_id, path, ("a reference",), split)
 
 
 RECORDS = [

@@ -38,7 +38,7 @@ def records(scenes: Path, tmp_path: Path) -> list[Record]:
     """Six records whose files a test may change."""
     folder = Path(shutil.copytree(scenes / "images" / "train", tmp_path / "pictures"))
     found = [record for record in read_records(DataOptions(data=scenes)) if record.split == "train"][:6]
-    return [replace(record, path=folder / record.path.name) for record in found]
+    return [record._replace(file=str(folder / record.path.name)) for record in found]
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def grids(source: CachedFeatures, epochs: int = 20) -> list[list[Tensor]]:
 def test_the_second_view_is_the_mirror_image_unless_captions_say_left_or_right(
     cached: Callable[..., CachedFeatures], records: list[Record], encoder: Encoder
 ) -> None:
-    records = [replace(record, captions=("a red star",)) for record in records[:2]] + [
-        replace(record, captions=("a red star", "a ring to its right")) for record in records[2:]
+    records = [record._replace(captions=("a red star",)) for record in records[:2]] + [
+        record._replace(captions=("a red star", "a ring to its right")) for record in records[2:]
     ]
     as_they_are = [torch.from_numpy(shape(open_picture(record.path, SIZE), SIZE)[0]).permute(2, 0, 1) for record in records]
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_the_second_view_is_the_mirror_image_unless_captions_say_left_or_right(
 def test_more_views_are_random_parts_and_each_view_is_filled_once(
     cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path]
 ) -> None:
-    records = [replace(record, captions=("a red star",)) for record in records]
+    records = [record._replace(captions=("a red star",)) for record in records]
     cached(records)
     assert [len(found) for found in grids(cached(records, views=4), 60)] == [4] * 6
     assert len(set(fills)) == len(fills) == 4  # the first one was there
@@ -137,9 +137,9 @@ def test_more_views_are_random_parts_and_each_view_is_filled_once(
 def test_a_picture_that_may_not_be_mirrored_any_more_is_encoded_anew(
     cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path]
 ) -> None:
-    plain = [replace(record, captions=("a red star",)) for record in records]
+    plain = [record._replace(captions=("a red star",)) for record in records]
     cached(plain, views=2)
-    cached([*plain[:-1], replace(plain[-1], captions=("the left star",))], views=2)
+    cached([*plain[:-1], plain[-1]._replace(captions=("the left star",))], views=2)
     assert len(fills) == 3
 
 
@@ -172,7 +172,7 @@ def test_captions_come_from_the_records_and_not_from_the_cache(
     cached: Callable[..., CachedFeatures], records: list[Record], words: Vocabulary, fills: list[Path]
 ) -> None:
     cached()
-    changed = cached([replace(record, captions=("A red star.",)) for record in records])
+    changed = cached([record._replace(captions=("A red star.",)) for record in records])
     assert len(fills) == 1
     assert [words.decode(caption) for caption in changed[0].captions] == [["a", "red", "star"]]
 
