@@ -29,6 +29,8 @@ CALIBRATION_PICTURES = 128
 """Pictures on which ranges are measured."""
 AT_ONCE = 8
 """Of them, in a batch."""
+SPARED = 8
+"""The first of so many parts of an encoder's convolutions stays in float32: few weights, whose errors all others inherit."""
 
 
 def calibration_pixels(folder: Path, options: PictureOptions) -> npt.NDArray[np.uint8]:
@@ -75,9 +77,11 @@ def _static(model: ModelProto, pixels: npt.NDArray[np.uint8]) -> ModelProto:
         whole, prepared, small = (Path(work) / name for name in ("whole.onnx", "prepared.onnx", "small.onnx"))
         onnx.save(model, whole)
         quant_pre_process(whole, prepared, skip_symbolic_shape=True)  # fuses what follows a convolution with it
+        convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
         quantize_static(
             prepared, small, _Pictures(pixels), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=convolutions[: len(convolutions) // SPARED],
             extra_options={"CalibMovingAverage": True},  # of the batches' ranges, so that one odd picture does not stretch them
         )  # fmt: skip
         return tidy(onnx.load(small))
