@@ -40,7 +40,7 @@ WRONG_GUESSES = 2 / 3
 """Share of what is marked as a guess that is to be poor."""
 TERMS = "trained on Flickr8k, for research"
 CAPTIONS = {
-    "en": "its own captions",
+    "en": "its five English captions each",
     "de": "German captions (Multi30k task 2, Elliott et al. 2016), written by people independently of the English ones",
     "zh": "Chinese captions by native writers (flickr8kcn, Li et al. 2016)",
     "ar": "Arabic captions (Flickr8k-Rev, Alsayed et al. 2023)",
