@@ -40,7 +40,7 @@ WRONG_GUESSES = 2 / 3
 """Share of what is marked as a guess that is to be poor."""
 TERMS = "trained on Flickr8k, for research"
 CAPTIONS = {
-    "en": "its five English captions each",
+    "en": "five English captions each",
     "de": "German captions (Multi30k task 2, Elliott et al. 2016), written by people independently of the English ones",
     "zh": "Chinese captions by native writers (flickr8kcn, Li et al. 2016)",
     "ar": "Arabic captions (Flickr8k-Rev, Alsayed et al. 2023)",
@@ -214,7 +214,7 @@ def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
         pictures=f"{training['training_pictures']:,}", epochs=training["epochs"], captions=CAPTIONS[folder.name],
-        megabytes=f"{sum(file.stat().st_size for file in folder.parent.rglob('*.onnx')) / 1e6:.1f}",
+        megabytes=f"{sum(file.stat().st_size for file in [folder.parent / ENCODER, *folder.glob('*.onnx')]) / 1e6:.1f}",
     )  # fmt: skip
 
 

@@ -15,8 +15,8 @@ import torch
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.captioner import Captioner
-from showtell.model.exported import ExportedCaptioner
-from showtell.model.hub import BOX_FOLDER, box_languages, find_model, is_box, load_model
+from showtell.model.exported import ENCODER, ExportedCaptioner
+from showtell.model.hub import BOX_FOLDER, CLASSES, box_languages, find_model, is_box, load_model
 from showtell.model.regained import _weight
 from showtell.model.torch_captioner import TorchCaptioner
 from showtell.search import SearchOptions
@@ -96,8 +96,10 @@ def test_a_language_that_it_does_not_speak() -> None:
 def two_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A box that speaks English, and English by another name, with other guesses."""
     box = tmp_path / "box"
-    shutil.copytree(BOX_FOLDER, box, ignore=shutil.ignore_patterns("ar", "de", "zh"))
-    shutil.copytree(box / "en", box / "tlh", dirs_exist_ok=True)
+    for language in ("en", "tlh"):
+        shutil.copytree(BOX_FOLDER / "en", box / language)
+    for shared in (CLASSES, ENCODER):
+        shutil.copy(BOX_FOLDER / shared, box)
     content = json.loads((box / "tlh" / "config.json").read_bytes()) | {"guess_below": 1.0, "note": "qapla"}
     (box / "tlh" / "config.json").write_text(json.dumps(content), encoding="utf-8")
     monkeypatch.setattr("showtell.model.hub.BOX_FOLDER", box)
