@@ -36,9 +36,13 @@ def test_the_first_signal_is_noted(number: int) -> None:
 
 
 def test_the_second_one_ends_the_program() -> None:
-    with pytest.raises(KeyboardInterrupt), Interruption():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with Ctrl-C ignored
+    try:
+        with pytest.raises(KeyboardInterrupt), Interruption():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_fails_inside_puts_the_handlers_back() -> None:
