@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import tyro
 from onnx import ModelProto, numpy_helper
 
@@ -25,15 +26,17 @@ from showtell.errors import Problem
 from showtell.evaluation.results import load_result
 from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
-from showtell.model.exported import CONFIG, ENCODER, STEP
-from showtell.model.graphs import halved, save_graphs, trace
+from showtell.model.exported import CONFIG, ENCODER
+from showtell.model.graphs import save_graphs, trace
 from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
-from showtell.model.quantization import dynamic
+from showtell.model.quantization import calibration_pixels, dynamic, quantised
 from showtell.model.regained import origins
 
 HERE = Path(__file__).resolve().parent
 LARGEST = 8 << 20
 """Bytes that start and step of a language may have."""
+LARGEST_BOX = 32 << 20
+"""Bytes that all files of the box may have."""
 POOR = 0.2
 """CIDEr-D below which a caption shares next to nothing with what five people said of its picture."""
 WRONG_GUESSES = 2 / 3
@@ -83,7 +86,7 @@ class Guesses:
 def main(options: BoxOptions) -> None:
     run_folder, candidate = options.work / options.language, options.work / "candidate"
     model = options.model or train(options, run_folder)
-    folder = export(load_artefact(model), candidate, options.language)
+    folder = export(load_artefact(model), candidate, options)
     scores = run_folder / "scores"
     run(
         f"showtell evaluate --model {folder.as_posix()} {_data(options)} --split val --metrics {_metrics(options.language)} "
@@ -132,24 +135,30 @@ def _metrics(language: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------- export
 
 
-def export(artefact: Artefact, candidate: Path, language: str) -> Path:
-    """The candidate's graphs: encoder and start, which run once a picture, in half precision, step in int8.
+def export(artefact: Artefact, candidate: Path, options: BoxOptions) -> Path:
+    """The candidate's graphs in int8. An encoder that the box has already, from the same weights, is taken from there.
 
     Raises:
         Problem: start and step are too large.
     """
+    language = options.language
     about = {"data": f"Flickr8k ({language})", "settings": artefact.training.get("settings", {})}
     artefact = replace(artefact, training=artefact.training | about, scores={})
     encoder, decoder = artefact.build()
     models = trace(encoder, decoder)
-    places = origins(encoder, decoder, models)
-    models = {file: _raw(dynamic(model) if file == STEP else halved(model)) for file, model in models.items()}
+    places, weights = origins(encoder, decoder, models), weights_hash(models[ENCODER])
+    shared = next((path for path in options.box.glob(f"*/{CONFIG}") if _read(path).get("encoder_weights") == weights), None)
+    if shared:
+        models = {file: onnx.load(options.box / ENCODER) if file == ENCODER else dynamic(models[file]) for file in GRAPHS}
+    else:
+        models = quantised(models, calibration_pixels(options.images, artefact.pictures))
     shutil.rmtree(candidate, ignore_errors=True)
     folder = candidate / language
-    save_graphs(artefact, models, "float16 (encoder, start), int8 (step)", folder, Licences("apache-2.0", "research"))
+    models = {file: _raw(model) for file, model in models.items()}
+    save_graphs(artefact, models, "int8", folder, Licences("apache-2.0", "research"))
     for file in (ENCODER, CLASSES):  # languages share them
         (folder / file).replace(candidate / file)
-    _change(folder / CONFIG, origins=places)
+    _change(folder / CONFIG, origins=places, encoder_weights=weights)
     sizes = {file: (folder / file).stat().st_size for file in GRAPHS if file != ENCODER}
     if sum(sizes.values()) > LARGEST:
         raise Problem(f"start and step have {sum(sizes.values()):,} bytes: choose smaller sizes in recipes/box.yaml.")
@@ -157,6 +166,12 @@ def export(artefact: Artefact, candidate: Path, language: str) -> Path:
         if file.is_file():
             print(f"{file}  {file.stat().st_size:,} bytes")
     return folder
+
+
+def weights_hash(graph: ModelProto) -> str:
+    """SHA-256 of the weights of a graph, in the order of their names."""
+    weights = sorted((weight.name, numpy_helper.to_array(weight).tobytes()) for weight in graph.graph.initializer)
+    return hashlib.sha256(b"".join(content for _, content in weights)).hexdigest()
 
 
 def _raw(model: ModelProto) -> ModelProto:
@@ -198,13 +213,18 @@ def describe(folder: Path, scores: Path, guesses: Guesses, model: Path) -> None:
     (folder / "README.md").write_text(card(folder, measured, guesses), encoding="utf-8")
 
 
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_bytes())
+    return content
+
+
 def _change(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_read(path) | values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
     """The model card of a language, from the template beside this file."""
-    config = json.loads((folder / CONFIG).read_bytes())
+    config = _read(folder / CONFIG)
     signatures = {name: score["signature"].replace("|", "\\|") for name, score in measured.items()}
     rows = [f"| {name} | {100 * score['value']:.1f} | `{signatures[name]}` |" for name, score in measured.items()]
     training = config["training"]
@@ -225,11 +245,11 @@ def keep_if_better(candidate: Path, box: Path, language: str) -> None:
     """Puts the candidate into the box, unless what is there scores as well or better.
 
     Raises:
-        Problem: it does, or the box has other languages whose encoder is another.
+        Problem: it does, or the box has other languages whose encoder is another, or it would become too large.
     """
     now, there = candidate / language, box / language
     if (there / CONFIG).is_file():
-        old, new = (json.loads((folder / CONFIG).read_bytes())["scores"]["CIDEr-D"] for folder in (there, now))
+        old, new = (_read(folder / CONFIG)["scores"]["CIDEr-D"] for folder in (there, now))
         if new["value"] <= old["value"]:
             raise Problem(
                 f"the candidate's CIDEr-D is {100 * new['value']:.2f}, that of the box {100 * old['value']:.2f}: the box stays."
@@ -237,12 +257,21 @@ def keep_if_better(candidate: Path, box: Path, language: str) -> None:
     others = [path.parent.name for path in box.glob("*/config.json") if path.parent.name != language]
     if others and _sha256(box / ENCODER) != _sha256(candidate / ENCODER):
         raise Problem(f"the box has another encoder, which {', '.join(others)} need: make those with this one too.")
+    new_size = sum(_size(folder) for folder in [candidate, *(box / other for other in others)])
+    if new_size > LARGEST_BOX:
+        raise Problem(
+            f"the box would have {new_size:,} bytes, and may have {LARGEST_BOX:,}: choose smaller sizes in recipes/box.yaml."
+        )
     box.mkdir(parents=True, exist_ok=True)
     for file in (ENCODER, CLASSES):
         shutil.copy2(candidate / file, box / file)
     shutil.rmtree(there, ignore_errors=True)
     shutil.copytree(now, there)
     print(f"The box speaks {language} anew: {there}.")
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _sha256(path: Path) -> str:

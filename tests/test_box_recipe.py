@@ -73,3 +73,18 @@ def test_only_a_better_one_comes_into_the_box(recipe: dict[str, Any], tmp_path: 
         keep(candidate(tmp_path / "german", 0.3, "de", b"other eyes"), box, "de")
     keep(candidate(tmp_path / "german again", 0.3, "de"), box, "de")
     assert sorted(path.name for path in box.iterdir()) == ["classes.txt", "de", "en", "encoder.onnx"]
+
+
+def test_the_box_does_not_grow_beyond_what_it_may_have(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, box = recipe["keep_if_better"], tmp_path / "box"
+    keep(candidate(tmp_path / "english", 0.5), box, "en")
+    german = candidate(tmp_path / "german", 0.3, "de")
+    sizes = [path.stat().st_size for folder in (box / "en", german) for path in folder.rglob("*") if path.is_file()]
+    monkeypatch.setitem(keep.__globals__, "LARGEST_BOX", sum(sizes) - 1)
+    with pytest.raises(Problem, match=f"would have {sum(sizes)} bytes, and may have {sum(sizes) - 1}"):
+        keep(german, box, "de")
+    assert not (box / "de").exists()
+    monkeypatch.setitem(keep.__globals__, "LARGEST_BOX", sum(sizes))
+    keep(german, box, "de")

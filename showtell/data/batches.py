@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +25,8 @@ class Item(NamedTuple):
     """uint8 3 x S x S pixels, or cells x channels features."""
     captions: list[list[int]]
     skipped: str = ""
+    number: int = -1
+    """Of the picture, in its source."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,17 @@ class Batch:
     """int64 N x R, words of each caption with <start> and <end>; 0 where a picture has fewer captions. Always on the CPU."""
     skipped: tuple[str, ...] = ()
     """A sentence for each picture that could not be read."""
+    numbers: tuple[int, ...] = ()
+    """Of the N pictures, in their source."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch with pictures and captions on the device."""
-        return Batch(
-            self.pictures.to(device, non_blocking=True),
-            self.captions.to(device, non_blocking=True),
-            self.lengths,
-            self.skipped,
-        )
+        pictures, captions = (tensor.to(device, non_blocking=True) for tensor in (self.pictures, self.captions))
+        return replace(self, pictures=pictures, captions=captions)
 
     def pin_memory(self) -> Batch:
         """Called by the DataLoader, so that copies to a GPU overlap with computing."""
-        return Batch(self.pictures.pin_memory(), self.captions.pin_memory(), self.lengths, self.skipped)
+        return replace(self, pictures=self.pictures.pin_memory(), captions=self.captions.pin_memory())
 
 
 class PictureSource(Protocol):
@@ -99,7 +99,7 @@ class CaptionedPictures(Dataset[Item]):
             pixels = self._pixels(record, index)  # S x S x 3
         except Problem as problem:
             return Item(None, [], str(problem))
-        return Item(torch.from_numpy(pixels).permute(2, 0, 1), encode_captions(record, self.vocabulary))
+        return Item(torch.from_numpy(pixels).permute(2, 0, 1), encode_captions(record, self.vocabulary), number=index)
 
     def _pixels(self, record: Record, index: int) -> np.ndarray:
         picture = open_picture(record.path, self.pictures)
@@ -146,19 +146,20 @@ def encode_captions(record: Record, vocabulary: Vocabulary) -> list[list[int]]:
 def collate(items: Sequence[Item]) -> Batch:
     """Items into a batch; pictures that could not be read are left out and named."""
     skipped = tuple(item.skipped for item in items if item.picture is None)
-    good = [(item.picture, item.captions) for item in items if item.picture is not None]
+    good = [(item.picture, item.captions, item.number) for item in items if item.picture is not None]
     if not good:
         return Batch(torch.zeros(0), torch.zeros(0, 0, 0, dtype=torch.long), torch.zeros(0, 0, dtype=torch.long), skipped)
-    good.sort(key=lambda pair: max(map(len, pair[1]), default=0), reverse=True)  # finished captions leave the decoder's loop
-    most = max(len(captions) for _, captions in good)
-    rows = [caption for _, captions in good for caption in captions + [[]] * (most - len(captions))]
+    good.sort(key=lambda each: max(map(len, each[1]), default=0), reverse=True)  # finished captions leave the decoder's loop
+    most = max(len(captions) for _, captions, _ in good)
+    rows = [caption for _, captions, _ in good for caption in captions + [[]] * (most - len(captions))]
     captions = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=PAD)
     lengths = torch.tensor([len(row) for row in rows])
     return Batch(
-        torch.stack([picture for picture, _ in good]),
+        torch.stack([picture for picture, _, _ in good]),
         captions.unflatten(0, (len(good), most)),
         lengths.unflatten(0, (len(good), most)),
         skipped,
+        tuple(number for *_, number in good),
     )
 
 

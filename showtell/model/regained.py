@@ -1,8 +1,8 @@
 """The weights that an exported model's graphs hold, as torch has them, so that it can be trained on.
 
 config.json tells under "origins" where each weight lies: name of the weight -> graph, name there, whether it is transposed. The
-graph has it under that name, or as NAME.half, or as NAME_quantized with NAME_scale and NAME_zero_point. A BatchNorm is part of
-the convolution before it there; here it adds what the graph adds, and does nothing else.
+graph has it under that name, or as NAME.half, or as NAME_quantized with its scale and zero point. A BatchNorm is part of the
+convolution before it there; here it adds what the graph adds, and does nothing else.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _weight(graph: Arrays, name: str) -> npt.NDArray[np.float32]:
     if name in graph or f"{name}.half" in graph:
         return np.asarray(graph[name if name in graph else f"{name}.half"], np.float32)
-    whole, scale, zero = (graph[f"{name}_{part}"] for part in ("quantized", "scale", "zero_point"))
+    whole = graph[f"{name}_quantized"]
+    base = name if f"{name}_scale" in graph else f"{name}_quantized"  # onnxruntime names those of biases so
+    scale, zero = graph[f"{base}_scale"], graph[f"{base}_zero_point"]
     axis = next((axis for axis, size in enumerate(whole.shape) if scale.size == size), 0)
     spread = [-1 if each == axis else 1 for each in range(whole.ndim)] if scale.size > 1 else [1] * whole.ndim
     return (whole.astype(np.float32) - zero.astype(np.float32).reshape(spread)) * scale.reshape(spread)

@@ -70,7 +70,8 @@ class CachedFeatures:
             return Item(None, [], self.skipped[index])
         random = np.random.default_rng((self.seed, self.epoch, index, 2))  # 2: not the numbers that choose captions
         view = self.views[int(random.integers(len(self.views)))]
-        return Item(torch.from_numpy(np.array(view[index])), encode_captions(self.records[index], self.vocabulary))
+        captions = encode_captions(self.records[index], self.vocabulary)
+        return Item(torch.from_numpy(np.array(view[index])), captions, number=index)
 
 
 def cached_features(

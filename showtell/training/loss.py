@@ -49,14 +49,25 @@ class TrainingModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
         """The loss of a batch (mean over words, plus the regularisation), and its tally."""
-        grid = self.grid(batch.pictures)
+        return self.loss(self.grid(batch.pictures), batch.captions, batch.lengths)
+
+    def loss(self, grid: Tensor, captions: Tensor, lengths: Tensor, importance: Tensor | None = None) -> tuple[Tensor, Tally]:
+        """The loss of captions, and its tally.
+
+        Args:
+            grid: N x cells x channels.
+            captions, lengths: N x R x T and N x R, as `Batch` has them.
+            importance: float32 N x R, a factor on each caption's cross-entropy; 1 by default.
+        """
         # <end> is never fed and <start> is never predicted.
-        lengths = (batch.lengths - 1).clamp(min=0)
-        unrolled = self.decoder.unroll(grid, batch.captions[:, :, :-1], lengths)
-        targets = batch.captions[:, :, 1:].flatten()[unrolled.order]  # words
+        lengths = (lengths - 1).clamp(min=0)
+        unrolled = self.decoder.unroll(grid, captions[:, :, :-1], lengths)
+        targets = captions[:, :, 1:].flatten()[unrolled.order]  # words
+        if importance is not None:
+            importance = importance.flatten()[unrolled.order // (captions.shape[2] - 1)]  # words
         layer, features = self.decoder.output.vocabulary, self.decoder.output.features
         of_words = features(unrolled.hidden, unrolled.context, unrolled.embedded)  # words x F
-        smooth, sums = WordLoss.apply(of_words, layer.weight, layer.bias, targets, self.label_smoothing)
+        smooth, sums = WordLoss.apply(of_words, layer.weight, layer.bias, targets, self.label_smoothing, importance)
         tally = Tally(*sums)
         loss = smooth / tally.words
         if self.attention_lambda:

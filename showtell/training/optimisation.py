@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from showtell.model.encoder import Encoder
 from showtell.training.muon import Muon
@@ -53,6 +54,21 @@ def _parts(
     else:
         yield "encoder", encoder, options.encoder_learning_rate
     yield "decoder", decoder, options.learning_rate
+
+
+def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """How `AveragedModel` moves its averages: after n steps by the smaller decay of the setting's and (1 + n) / (10 + n).
+
+    The average reaches back over a tenth of the run, until the setting's is the shorter reach: a short run's average, and a
+    long one's in its first epochs, would else consist of the weights that it began with. The rule is TensorFlow's
+    (`tf.train.ExponentialMovingAverage`, num_updates).
+    """
+
+    def move(averages: Any, weights: Any, steps: Tensor | int) -> None:
+        n = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, weights, steps)
+
+    return move
 
 
 @dataclass

@@ -58,8 +58,10 @@ class TrainingOptions:
     """Share of the probability that the loss spreads over all words."""
     attention_lambda: float = 1.0
     """Weight of the doubly stochastic regularisation (Xu et al. 2015, equation 14)."""
+    self_critical: int = 0
+    """Learn from so many captions that the model itself draws of each picture, by their CIDEr-D; 0: from those of the data."""
     ema: float = 0.0
-    """Decay of a moving average of the weights, which is then validated and saved, 0.999 for instance; 0 is off."""
+    """Decay of a moving average of the weights (0.999 say, less at first), which is validated and saved; 0 is off."""
     monitor: Monitor = "val_loss"
     """What the best model, early stopping and plateau follow: validation loss, or free-running CIDEr-D or BLEU-4."""
     scored_pictures: int = 500
@@ -115,6 +117,10 @@ class TrainingOptions:
             found.append(f"vocab is {self.vocab}; its name must end in .pkl or .json.")
         if self.monitor != "val_loss" and self.scored_pictures == 0:
             found.append(f"monitor is {self.monitor}, but scored_pictures is 0: let some be captioned.")
+        if self.self_critical < 0 or self.self_critical == 1:
+            found.append(f"self_critical is {self.self_critical}; it must be 0, or 2 and more, since captions are compared.")
+        if self.self_critical and self.monitor == "val_loss":
+            found.append("self_critical makes the validation loss worse on purpose: let monitor be cider or bleu4.")
         if not 0 < self.layer_decay <= 1:
             found.append(f"layer_decay is {self.layer_decay}; it must lie above 0 and at most at 1.")
         for step in self.unfreeze:

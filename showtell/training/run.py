@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource, SomeCaptions
 from showtell.data.options import DataOptions
@@ -32,8 +32,9 @@ from showtell.training.log import Log, say
 from showtell.training.loop import MONITORED, fit
 from showtell.training.loss import TrainingModel
 from showtell.training.models import Start, finetuning_start, new_start
-from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer
+from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer, moving_average
 from showtell.training.options import FinetuningOptions, TrainingOptions
+from showtell.training.self_critical import Reward, SelfCritical
 from showtell.training.state import Feed, Run
 from showtell.training.unfreezing import Unfreezing
 from showtell.vocabulary import Vocabulary, VocabularyOptions, save_vocab
@@ -226,10 +227,11 @@ def _build_run(
     cached = not isinstance(training, CaptionedPictures)
     if options.captions_per_picture:
         training = SomeCaptions(training, options.captions_per_picture, options.seed)
-    model = TrainingModel(
-        None if cached and eyes.frozen else eyes, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda
-    )
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True) if options.ema else None
+    trained = None if cached and eyes.frozen else eyes
+    model = TrainingModel(trained, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda)
+    if options.self_critical:
+        model = SelfCritical(trained, mouth, Reward(splits.train, words), options.self_critical)
+    average = AveragedModel(model, multi_avg_fn=moving_average(options.ema), use_buffers=True) if options.ema else None
     prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
     processes = accelerator.process_index, accelerator.num_processes
     order = BatchOrder(len(training), options.batch_size, options.seed, *processes)

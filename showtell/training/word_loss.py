@@ -21,7 +21,13 @@ class WordLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        label_smoothing: float,
+        importance: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Loss and tally of W words.
 
@@ -30,10 +36,11 @@ class WordLoss(torch.autograd.Function):
             weight, bias: its V x F and V.
             targets: int64 W, the right words.
             label_smoothing: share of the probability that is spread over all words (Szegedy et al. 2016, section 7).
+            importance: float32 W, a factor on each word's part of the loss, of either sign; 1 by default.
 
         Returns:
-            The sum of the smoothed cross-entropies (nats), and four sums: words, cross-entropies without smoothing, words that
-            were the first guess, and those among the first five.
+            The sum of the smoothed cross-entropies (nats), times their importance, and four sums without it: words,
+            cross-entropies without smoothing, words that were the first guess, and those among the first five.
         """
         kind, given = features.device.type, (features, weight, bias)
         products = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
@@ -45,10 +52,13 @@ class WordLoss(torch.autograd.Function):
             for start in range(0, len(x), size):
                 here = slice(start, start + size)
                 scores = torch.addmm(b, x[here], w.t()).float()  # words x V
-                sums.append(_sums(scores, targets[here], label_smoothing))  # from here on, scores are probabilities
+                factor = None if importance is None else importance[here].unsqueeze(1)  # words x 1
+                sums.append(_sums(scores, targets[here], label_smoothing, factor))  # from here on, scores are probabilities
                 if ctx.gradients:
                     d_features, d_weight, d_bias = ctx.gradients
                     d_scores = _gradient(scores, targets[here], label_smoothing)
+                    if factor is not None:
+                        d_scores *= factor
                     d_bias += d_scores.sum(dim=0)
                     d_scores = d_scores.to(products)
                     d_features[here] = d_scores @ w
@@ -61,21 +71,22 @@ class WordLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_smooth: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return *(gradient * d_smooth for gradient in ctx.gradients), None, None
+        return *(gradient * d_smooth for gradient in ctx.gradients), None, None, None
 
 
-def _sums(scores: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+def _sums(scores: Tensor, targets: Tensor, label_smoothing: float, factor: Tensor | None) -> Tensor:
     """Smoothed loss, words, cross-entropy, right at the first guess, within five; turns the scores into probabilities."""
     of_target = scores.gather(1, targets.unsqueeze(1))  # words x 1
     better = (scores > of_target).sum(dim=1)  # words that the model likes more than the right one
-    mean = scores.mean(dim=1).sum() if label_smoothing else scores.new_zeros(())
+    mean = scores.mean(dim=1, keepdim=True) if label_smoothing else scores.new_zeros(())
     highest = scores.amax(dim=1, keepdim=True)
     total = scores.sub_(highest).exp_().sum(dim=1, keepdim=True)
     scores.div_(total)
-    log_total = (highest + total.log()).sum()
-    nats = log_total - of_target.sum()
+    log_total = highest + total.log()
+    nats = log_total - of_target  # words x 1
     smooth = (1 - label_smoothing) * nats + label_smoothing * (log_total - mean)
-    return torch.stack([smooth, smooth.new_tensor(len(targets)), nats, (better < 1).sum(), (better < 5).sum()])
+    loss = (smooth if factor is None else smooth * factor).sum()
+    return torch.stack([loss, loss.new_tensor(len(targets)), nats.sum(), (better < 1).sum(), (better < 5).sum()])
 
 
 def _gradient(probabilities: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

@@ -158,10 +158,12 @@ def test_weights_of_each_kind_can_be_checked_by_hand() -> None:
         "a": np.float32([1.5]), "b.half": np.float16([0.5]),
         "c_quantized": whole, "c_scale": np.float32([0.1, 1, 10]), "c_zero_point": np.int8([0, 0, 0]),
         "d_quantized": whole.view(np.uint8), "d_scale": np.float32(2), "d_zero_point": np.uint8(10),
+        "f_quantized": np.int32([3, -2]), "f_quantized_scale": np.float32([0.5, 2]), "f_quantized_zero_point": np.int32([0, 0]),
     }  # fmt: skip
     assert _weight(graph, "a").tolist() == [1.5] and _weight(graph, "b").tolist() == [0.5]
     np.testing.assert_allclose(_weight(graph, "c"), [[12.7, 0, -1270], [1, 20, 300]], rtol=1e-6)
     np.testing.assert_allclose(_weight(graph, "d"), [[234, -20, 238], [0, 20, 40]])
+    np.testing.assert_allclose(_weight(graph, "f"), [1.5, -4])
     with pytest.raises(KeyError):
         _weight(graph, "e")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch.optim.swa_utils import AveragedModel
 from training_kit import command, events, losses, run, same_run, small, weights
 
 from showtell import cli
@@ -21,6 +22,7 @@ from showtell.settings import plain
 from showtell.training import loop
 from showtell.training import run as run_room
 from showtell.training.checkpoint import check_folder
+from showtell.training.optimisation import moving_average
 from showtell.vocabulary import build_vocabulary, load_vocab, save_vocab
 
 
@@ -108,6 +110,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "on the cosine": {"schedule": "cosine", "warmup": 1, "grad_clip": 0.0},
     "with cached features": {"unfrozen_groups": 0, "ema": 0.5, "cache_views": 3},
     "with cached maps": {"encoder": "resnet18", "unfrozen_groups": 1, "cache_maps": True, "ema": 0.5},
+    "from its own captions": {"self_critical": 2, "monitor": "cider", "ema": 0.5, "encoder_learning_rate": 1e-3},
     "with a process that opens pictures": {"workers": 1},
 }  # fmt: skip
 
@@ -218,8 +221,27 @@ def test_the_moving_average_is_what_is_validated_and_saved(tmp_path: Path, scene
     mine = weights(averaged / "last_model.pt")
     for name in ("decoder.attention.v", next(name for name in mine if name.startswith("encoder.") and mine[name].ndim > 1)):
         first, second, third = (each[name] for each in after)
-        torch.testing.assert_close(mine[name], 0.9 * (0.9 * first + 0.1 * second) + 0.1 * third)
+        after_two = 2 / 11 * first + 9 / 11 * second  # decay (1 + n) / (10 + n), until that is the setting's 0.9
+        torch.testing.assert_close(mine[name], 3 / 12 * after_two + 9 / 12 * third)
         assert not torch.allclose(mine[name], third)
+
+
+def test_the_moving_average_reaches_back_a_tenth_of_the_run_and_no_further_than_its_decay() -> None:
+    model, steps = torch.nn.Linear(1, 1), 3_000
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(1e3)  # what a run begins with, far from what follows
+        averages = {decay: AveragedModel(model, multi_avg_fn=moving_average(decay)) for decay in (0.0, 0.9, 0.99, 0.999)}
+        for step in range(steps):
+            for p in model.parameters():
+                p.fill_(step / steps)
+            for average in averages.values():
+                average.update_parameters(model)
+    behind = {decay: 1 - average.module.weight.item() for decay, average in averages.items()}
+    assert behind[0.9] == pytest.approx(10 / steps, rel=0.01)  # a ramp's average with decay d lags 1 / (1 - d) steps
+    assert behind[0.99] == pytest.approx(100 / steps, rel=0.01)
+    assert behind[0.999] == pytest.approx(0.1, rel=0.01)  # a thousand steps would be a third of the run
+    assert behind[0.0] == pytest.approx(1 / steps, rel=0.01)
 
 
 # -------------------------------------------------------------------------------------------------- starting from a model
