@@ -28,9 +28,10 @@ from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
 from showtell.model.exported import CONFIG, ENCODER
 from showtell.model.graphs import save_graphs, trace
-from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
+from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS, load_model
 from showtell.model.quantization import calibration_pixels, dynamic, quantised
 from showtell.model.regained import origins
+from showtell.training.models import trainings
 
 HERE = Path(__file__).resolve().parent
 LARGEST = 8 << 20
@@ -112,14 +113,19 @@ def run(command: str) -> None:
 
 
 def train(options: BoxOptions, folder: Path) -> Path:
-    """The best model of a training run in that folder, which goes on where an earlier one stopped."""
-    resumed = " --resume" if (folder / "last_model.pt").is_file() else ""
+    """The best model of two training runs in that folder, on given words and then on its own; each goes on where it stopped."""
+    rewarded = folder / "rewarded"
     words = " --tokenizer character" if options.language == "zh" else ""
-    run(
-        f"showtell train --config {(HERE / 'box.yaml').as_posix()} {_data(options)} --output_dir {folder.as_posix()} "
-        f"--vocab {folder.as_posix()}/vocab.pkl{words}{resumed}"
-    )
-    return folder / "best_model.pt"
+    for recipe, place, more in (
+        ("box.yaml", folder, ""),
+        ("box_rewarded.yaml", rewarded, f" --pretrained_path {folder.as_posix()}/best_model.pt"),
+    ):
+        resumed = " --resume" if (place / "last_model.pt").is_file() else ""
+        run(
+            f"showtell train --config {(HERE / recipe).as_posix()} {_data(options)} --output_dir {place.as_posix()} "
+            f"--vocab {folder.as_posix()}/vocab.pkl{words}{more}{resumed}"
+        )
+    return rewarded / "best_model.pt"
 
 
 def _data(options: BoxOptions) -> str:
@@ -233,7 +239,8 @@ def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
         scores="\n".join(["| score | x 100 | signature |", "|---|---|---|", *rows]),
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
-        pictures=f"{training['training_pictures']:,}", epochs=training["epochs"], captions=CAPTIONS[folder.name],
+        pictures=f"{training['training_pictures']:,}", captions=CAPTIONS[folder.name],
+        trainings="; then ".join(trainings(load_model(folder))),
         megabytes=f"{sum(file.stat().st_size for file in [folder.parent / ENCODER, *folder.glob('*.onnx')]) / 1e6:.1f}",
     )  # fmt: skip
 

@@ -31,6 +31,8 @@ class Start:
     vocabulary: Vocabulary
     notes: tuple[str, ...] = ()
     """What there is to say of it."""
+    before: tuple[str, ...] = ()
+    """What its weights went through before, a sentence for each training."""
 
 
 def new_start(
@@ -50,6 +52,7 @@ def new_start(
         Problem: there are no such weights.
     """
     words = load_or_build_vocabulary(options.vocab, records, vocabulary)
+    before: tuple[str, ...] = ()
     if options.pretrained_path is None:
         eyes = build_encoder(encoder, pictures.picture_size)
         mouth = Decoder(decoder, len(words), eyes.channels)
@@ -61,7 +64,8 @@ def new_start(
                 "captions it was made from, or start anew."
             )
         eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
-    return Start(eyes, mouth, words, _with_word_vectors(mouth, words, options.word_vectors))
+        before = trainings(artefact)
+    return Start(eyes, mouth, words, _with_word_vectors(mouth, words, options.word_vectors), before)
 
 
 def finetuning_start(
@@ -95,7 +99,22 @@ def finetuning_start(
         notes = (f"Of {count:,} words, {kept:,} keep what the model knows of them, {count - kept:,} are new to it.",)
         if kept < count:
             notes += _with_word_vectors(mouth, words, options.word_vectors, own)
-    return Start(eyes, mouth, words, notes)
+    return Start(eyes, mouth, words, notes, trainings(artefact))
+
+
+def trainings(artefact: Artefact) -> tuple[str, ...]:
+    """What a model went through, the first training first; whoever trains it on keeps that in the model file.
+
+    Such as "12 epochs (2,256 steps) on 6,000 pictures of captions_en.json"; nothing, where the model does not tell.
+    """
+    told = artefact.training
+    try:
+        data = Path(told["data"]).name  # where it lay is nobody's business
+        last = f"{told['epochs']} epochs ({told['steps']:,} steps) on {told['training_pictures']:,} pictures of {data}"
+        own = told.get("settings", {}).get("training", {}).get("self_critical")
+        return *told.get("before", ()), last + (f", from {own} captions of its own of each" if own else "")
+    except (KeyError, TypeError, ValueError, AttributeError):  # another program's
+        return ()
 
 
 def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOptions, words_from: WordsFrom) -> Vocabulary:

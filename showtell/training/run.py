@@ -247,6 +247,7 @@ def _build_run(
         Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
         Log(options.output_dir, at["step"], at["epoch"], accelerator.is_main_process),
         eyes, words, pictures, free_running, str(data.annotations or data.data), unfreezing, _remembered(settings),
+        begun.before,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ class Reward:
     """CIDEr-D of captions of the training pictures, their captions being the references, prepared once.
 
     Texts are the words of the vocabulary with <end>: it makes n-grams too, so that a caption that breaks off ("... with a")
-    loses by it. What stands in the references as <unk> is never said, so that nothing is gained by it.
+    loses by it. <unk> gains nothing: what is unknown in a caption is never what is unknown in a reference.
 
     Args:
         records: the training pictures with their captions.
@@ -45,7 +45,7 @@ class Reward:
     def __call__(self, captions: Sequence[Sequence[Sequence[int]]], numbers: Sequence[int]) -> Tensor:
         """The scores (0..10) of N x R captions, word numbers from <start> to <end>, of the N pictures with these numbers."""
         rows = len(captions[0])
-        texts = [self._text(caption) for each in captions for caption in each]
+        texts = [self._text([PAD if word == UNK else word for word in caption]) for each in captions for caption in each]
         return torch.tensor(self.cider.score(texts, np.repeat(numbers, rows))).view(len(captions), rows)
 
     def _text(self, caption: Sequence[int]) -> list[str]:
@@ -54,6 +54,9 @@ class Reward:
 
 class SelfCritical(TrainingModel):
     """A training model that learns from its own captions, and is validated as ever.
+
+    What learns has to be what drew: a word that is likely and never drawn, because a rule forbids it or dropout saw to it, would
+    gain by every caption that is worse than the others, without end. So nothing is forbidden, and the decoder has no dropout.
 
     Args:
         encoder, decoder: as for `TrainingModel`.
@@ -69,6 +72,7 @@ class SelfCritical(TrainingModel):
         """The loss of the model's own captions of a batch, and their tally; in evaluation mode that of the batch's captions."""
         if not self.training:
             return super().forward(batch)
+        self.decoder.eval()
         grid = self.grid(batch.pictures)
         drawn = self.draw(grid)
         scores = self.reward(drawn, batch.numbers)  # N x R
@@ -80,7 +84,7 @@ class SelfCritical(TrainingModel):
 
     @torch.no_grad()
     def draw(self, grid: Tensor) -> list[list[list[int]]]:
-        """So many captions of each picture as the model's probabilities have it, without dropout, the longest first.
+        """So many captions of each picture as the model's probabilities have it, the longest first.
 
         Args:
             grid: N x cells x channels.
@@ -90,12 +94,10 @@ class SelfCritical(TrainingModel):
         """
         # The seed comes from the generator that a checkpoint remembers, so that a run that goes on draws the same captions.
         random = np.random.default_rng(int(torch.randint(1 << 62, ())))
-        self.decoder.eval()
         begin = torch.full((len(grid), 1), START, device=grid.device)
         found = search(
             self.decoder.step, self.decoder.start(grid), begin, SearchOptions(search="sample", n_best=self.count),
-            end=END, forbidden=(PAD, START, UNK), random=random,
+            end=END, forbidden=(), random=random,
         )  # fmt: skip
-        self.decoder.train()
         captions = [[[START, *each.words, *[END] * each.ended] for each in result.candidates] for result in found]
         return [sorted(each, key=len, reverse=True) for each in captions]

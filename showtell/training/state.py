@@ -95,6 +95,8 @@ class Run:
     unfreezing: Unfreezing
     settings: dict[str, Any]
     """What the model file keeps of the settings, by room."""
+    before: tuple[str, ...] = ()
+    """What its weights went through before this run."""
     position: Position = field(default_factory=Position)
     named: set[str] = field(default_factory=set)
     """Pictures that could not be read, each named once."""
@@ -122,5 +124,5 @@ class Run:
             training={
                 "data": self.data, "training_pictures": len(self.training.source), "epochs": self.position.epoch,
                 "steps": self.position.step, BEST[self.options.monitor]: abs(self.stopping.best), "settings": self.settings,
-            },
+            } | ({"before": list(self.before)} if self.before else {}),
         )  # fmt: skip

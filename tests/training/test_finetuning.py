@@ -101,6 +101,18 @@ def test_the_table_is_printed_before_training_and_when_it_changes(
     assert tops == [["140,352", "0", "-"], ["140,352", "140,352", "0.001"]]
 
 
+def test_a_model_file_tells_every_training(tmp_path: Path, scenes: Path, model: Path) -> None:
+    where = Path(load_artefact(model).training["data"]).name
+    once = finetuned(tuned(tmp_path, scenes, model, epochs=1, self_critical=2, monitor="cider", scored_pictures=9))
+    twice = finetuned(tuned(tmp_path / "again", scenes, once.with_suffix(".pt"), epochs=1))
+    first = f"1 epochs (3 steps) on 10 pictures of {where}"
+    assert "before" not in load_artefact(model).training
+    assert load_artefact(once / "best_model.pt").training["before"] == [first]
+    told = load_artefact(twice / "best_model.pt").training
+    assert told["before"] == [first, f"{first}, from 2 captions of its own of each"]
+    assert told["steps"] == 3
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"unfreeze": ("2:top",), "layer_decay": 0.5, "ema": 0.5}, {"freeze_encoder": True, "words": "both", "min_frequency": 2}],

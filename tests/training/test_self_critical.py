@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,30 +55,28 @@ def grids(pictures: int) -> Batch:
 
 
 def test_captions_are_drawn_as_the_models_probabilities_have_it() -> None:
-    model, batch, draws = build(Likes(5), count=500).train(), grids(1), 4
+    model, batch, draws = build(Likes(5), count=500).eval(), grids(1), 4
     with torch.no_grad():
         model.decoder.output.vocabulary.weight.mul_(15)  # fresh weights would guess all words alike
     drawn = [caption for _ in range(draws) for caption in model.draw(batch.pictures)[0]]
-    assert all(caption[0] == START and not {PAD, START, UNK} & set(caption[1:]) for caption in drawn)
-    assert all(END not in caption[:-1] for caption in drawn)
+    assert all(caption[0] == START and END not in caption[:-1] for caption in drawn)
     first = Counter(caption[1] for caption in drawn)
     with torch.no_grad():
         log_probabilities, *_ = model.decoder.step(torch.tensor([[START]]), model.decoder.start(batch.pictures))
     said = log_probabilities[0, 0].exp()
-    said[[PAD, START, UNK, END]] = 0  # a caption has a word at least
+    said[END] = 0  # a caption has a word at least
     for word in range(WORDS):
         share = float(said[word] / said.sum())
         assert first[word] / len(drawn) == pytest.approx(share, abs=4 * (0.25 / len(drawn)) ** 0.5)  # four standard deviations
     assert len(first) > 2
 
 
-def test_captions_are_drawn_without_dropout_and_anew_every_time() -> None:
-    model, batch = build(Likes(5), dropout=0.9, embed_dropout=0.9).train(), grids(2)
+def test_the_generator_that_a_checkpoint_keeps_decides_what_is_drawn() -> None:
+    model, batch = build(Likes(5)).train(), grids(2)
     torch.manual_seed(3)
     drawn = model.draw(batch.pictures)
-    assert model.decoder.training
     torch.manual_seed(3)
-    assert drawn == model.draw(batch.pictures)  # the generator that a checkpoint keeps decides all
+    assert drawn == model.draw(batch.pictures)
     assert drawn != model.draw(batch.pictures)
     assert [[len(caption) for caption in each] for each in drawn] == [sorted(map(len, each), reverse=True) for each in drawn]
 
@@ -105,7 +104,7 @@ def test_the_reward_is_cider_d_of_the_pictures_own_references() -> None:
     assert scores[1, 1] > 2 * scores[1, 0] > 0
 
 
-def test_a_caption_that_breaks_off_and_one_of_unknown_words_gain_nothing_by_it() -> None:
+def test_a_caption_that_breaks_off_loses_and_unknown_words_gain_nothing() -> None:
     worth = reward()
     whole = worth.vocabulary.encode("the dog runs")
     broken, ended = worth([[whole[:-1], whole]], [0])[0]
@@ -114,9 +113,10 @@ def test_a_caption_that_breaks_off_and_one_of_unknown_words_gain_nothing_by_it()
         [Record("0", Path("0.jpg"), ("a zebra runs",), "train"), Record("1", Path("1.jpg"), ("two men talk",), "train")],
         worth.vocabulary,
     )
-    start, a, _, runs, end = worth.vocabulary.encode("a dog runs")
-    assert with_unknown([[[start, a, runs, end]]], [0])[0, 0] < with_unknown([[[start, a, UNK, runs, end]]], [0])[0, 0]
-    assert UNK not in worth.vocabulary.encode("the dog runs")  # and <unk> itself is never drawn, see above
+    start, a, unknown, runs, end = worth.vocabulary.encode("a zebra runs")
+    assert unknown == UNK
+    guessed, plain = with_unknown([[[start, a, UNK, runs, end], [start, a, PAD, runs, end]]], [0])[0]
+    assert guessed == plain > 0
 
 
 # ------------------------------------------------------------------------------------------------- which way weights go
@@ -124,7 +124,7 @@ def test_a_caption_that_breaks_off_and_one_of_unknown_words_gain_nothing_by_it()
 
 def test_the_loss_is_the_cross_entropy_of_its_captions_each_times_how_much_better_it_is() -> None:
     likes = Likes(6)
-    model, batch = build(likes).train(), grids(5)
+    model, batch = build(likes, dropout=0.8, embed_dropout=0.8, grid_dropout=0.8).train(), grids(5)  # none takes part
     loss, tally = model(batch)
     ((captions, numbers),) = likes.asked
     assert sorted(numbers) == [40, 41, 42, 43, 44] == sorted(batch.numbers)
@@ -132,9 +132,10 @@ def test_the_loss_is_the_cross_entropy_of_its_captions_each_times_how_much_bette
     for grid, each, scores in zip(batch.pictures, captions, likes(captions, numbers), strict=True):
         for i, caption in enumerate(each):
             others = torch.cat([scores[:i], scores[i + 1 :]]).mean()
-            log_probabilities, _ = model.decoder(grid[None], torch.tensor([[caption[:-1]]]))
-            nats = -log_probabilities[0, 0].gather(1, torch.tensor(caption[1:])[:, None]).sum()
-            expected, words = expected + (scores[i] - others) * nats, words + len(caption) - 1
+            state = model.decoder.start(grid[None])
+            for word, following in pairwise(caption):
+                log_probabilities, state, _ = model.decoder.step(torch.tensor([[word]]), state)
+                expected, words = expected - (scores[i] - others) * log_probabilities[0, 0, following], words + 1
     assert tally.words == words
     torch.testing.assert_close(loss, expected / words)
     parameters = [*model.decoder.parameters()]
@@ -143,15 +144,15 @@ def test_the_loss_is_the_cross_entropy_of_its_captions_each_times_how_much_bette
 
 
 def test_what_is_rewarded_is_said_more_often() -> None:
-    model, batch = build(Likes(7), count=8).train(), grids(4)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    model, batch = build(Likes(7), count=6).train(), grids(2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
 
     def share() -> float:
         return float(Likes(7)(model.draw(batch.pictures), ()).mean())
 
     torch.manual_seed(0)
     before = share()
-    for _ in range(60):
+    for _ in range(30):
         optimizer.zero_grad()
         model(batch)[0].backward()
         optimizer.step()
