@@ -113,19 +113,14 @@ def run(command: str) -> None:
 
 
 def train(options: BoxOptions, folder: Path) -> Path:
-    """The best model of two training runs in that folder, on given words and then on its own; each goes on where it stopped."""
-    rewarded = folder / "rewarded"
+    """The best model of a training run in that folder, which goes on where an earlier one stopped."""
+    resumed = " --resume" if (folder / "last_model.pt").is_file() else ""
     words = " --tokenizer character" if options.language == "zh" else ""
-    for recipe, place, more in (
-        ("box.yaml", folder, ""),
-        ("box_rewarded.yaml", rewarded, f" --pretrained_path {folder.as_posix()}/best_model.pt"),
-    ):
-        resumed = " --resume" if (place / "last_model.pt").is_file() else ""
-        run(
-            f"showtell train --config {(HERE / recipe).as_posix()} {_data(options)} --output_dir {place.as_posix()} "
-            f"--vocab {folder.as_posix()}/vocab.pkl{words}{more}{resumed}"
-        )
-    return rewarded / "best_model.pt"
+    run(
+        f"showtell train --config {(HERE / 'box.yaml').as_posix()} {_data(options)} --output_dir {folder.as_posix()} "
+        f"--vocab {folder.as_posix()}/vocab.pkl{words}{resumed}"
+    )
+    return folder / "best_model.pt"
 
 
 def _data(options: BoxOptions) -> str:
