@@ -40,7 +40,7 @@ LARGEST_BOX = 32 << 20
 """Bytes that all files of the box may have."""
 POOR = 0.2
 """CIDEr-D below which a caption shares next to nothing with what five people said of its picture."""
-WRONG_GUESSES = 2 / 3
+WRONG_GUESSES = 3 / 5
 """Share of what is marked as a guess that is to be poor."""
 TERMS = "trained on Flickr8k, for research"
 CAPTIONS = {
@@ -186,7 +186,7 @@ def _raw(model: ModelProto) -> ModelProto:
 
 
 def find_guesses(scores: Path) -> Guesses:
-    """The highest confidence below which at least two of three of val's captions are poor."""
+    """The highest confidence below which at least three of five of val's captions are poor."""
     poor = {str(name): picture["CIDEr-D"] < POOR for name, picture in load_result(scores).pictures.items()}
     names = {picture["image"]: str(name) for name, picture in load_result(scores).pictures.items()}
     records = [json.loads(line) for line in (scores / "captions.jsonl").read_text("utf-8").split("\n") if line]

@@ -47,7 +47,7 @@ def figures_of(path: Path, caption: Caption) -> dict[Path, Caption]:
     return {path: caption} | {path.parent / language / path.name: other for language, other in others}
 
 
-def draw_figure(opened: Opened, caption: Caption, path: Path, model: str) -> str | None:
+def draw_figure(opened: Opened, caption: Caption, path: Path) -> str | None:
     """Draws and writes a figure of a picture that was opened for one.
 
     Returns:
@@ -58,7 +58,8 @@ def draw_figure(opened: Opened, caption: Caption, path: Path, model: str) -> str
     """
     assert opened.view is not None
     picture, seen = opened.view
-    note = f"{printable(opened.job.image)} · {model} · confidence {caption.confidence:.2f}{', a guess' if caption.guess else ''}"
+    guess = ", a guess" if caption.guess else ""
+    note = f"{printable(opened.job.image)} · {caption.model} · confidence {caption.confidence:.2f}{guess}"
     try:
         figure = attention_figure(picture, caption.words, caption.attention, seen.box, title=caption.text, note=note)
     except Problem as problem:

@@ -63,7 +63,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
                 opened = threads.map(partial(open_job, options=captioner.pictures), chain([first], jobs), 2 * options.batch_size)
                 for batch in batches(opened, options.batch_size):
                     captions = _captions(batch, captioner, search)
-                    undrawn = _figures(batch, captions, captioner.name, threads)  # before records: who has one has a figure
+                    undrawn = _figures(batch, captions, threads)  # before records: who has one has a figure
                     output.write(_record(each, captions, captioner.described, options.labels) for each in batch)
                     screen.show(batch, captions, undrawn)
         output.finish()
@@ -124,7 +124,7 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
     return {each.job: caption for each, caption in zip(readable, captions, strict=True)}
 
 
-def _figures(batch: Batch, captions: dict[Job, Caption], model: str, threads: Threads) -> list[str]:
+def _figures(batch: Batch, captions: dict[Job, Caption], threads: Threads) -> list[str]:
     """Draws the figures that are asked for, by threads, and says which could not be drawn."""
     wanted = [
         (each, caption, path)
@@ -132,7 +132,7 @@ def _figures(batch: Batch, captions: dict[Job, Caption], model: str, threads: Th
         if isinstance(each, Opened) and each.job.figure
         for path, caption in figures_of(each.job.figure, captions[each.job]).items()
     ]
-    told = threads.map(lambda figure: draw_figure(*figure, model), wanted, len(batch))
+    told = threads.map(lambda figure: draw_figure(*figure), wanted, len(batch))
     return [sentence for sentence in told if sentence]
 
 

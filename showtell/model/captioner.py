@@ -50,6 +50,8 @@ class Caption:
     """What the encoder's own classifier sees in the picture, where there is one: the ten likeliest of ImageNet's labels."""
     languages: Mapping[str, Caption] = field(default_factory=dict)
     """Where several languages were asked for, what is said in each of them; the first is this caption."""
+    model: str = field(default="", compare=False)
+    """The name of the model that said it."""
 
     @property
     def confidence(self) -> float:
@@ -171,4 +173,5 @@ class Captioner(ABC):
     def _read(self, hypothesis: Hypothesis) -> Caption:
         words = tuple(self.vocabulary.words[number] for number in hypothesis.words)
         maps = hypothesis.attention.reshape(-1, self.grid_shape.rows, self.grid_shape.columns)
-        return Caption(self.vocabulary.sentence(words), words, hypothesis.log_probabilities, maps, hypothesis.ended)
+        text, log_probabilities = self.vocabulary.sentence(words), hypothesis.log_probabilities
+        return Caption(text, words, log_probabilities, maps, hypothesis.ended, model=self.name)

@@ -6,7 +6,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class FakeCaption:
     guess: bool | None = None
     labels: tuple[tuple[str, float], ...] = ()
     languages: dict[str, FakeCaption] = field(default_factory=dict)
+    model: str = field(default="", compare=False)
 
     @property
     def confidence(self) -> float:
@@ -80,9 +81,8 @@ class FakeCaptioner:
             word = WORDS[(int(brightness / 52) + rank) % len(WORDS)]
             maps = np.full((2, 4, 4), 1 / 16, np.float32)
             log_probabilities = (-0.1 - rank, -brightness / 255, -1 / 3)
-            candidates.append(FakeCaption(f"A “{word}” thing", ("a", word), log_probabilities, maps))
-        best = candidates[0]
-        return FakeCaption(best.text, best.words, best.log_probabilities, best.attention, True, tuple(candidates))
+            candidates.append(FakeCaption(f"A “{word}” thing", ("a", word), log_probabilities, maps, model=self.name))
+        return replace(candidates[0], candidates=tuple(candidates))
 
 
 def fake_module() -> types.ModuleType:

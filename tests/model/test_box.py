@@ -19,6 +19,7 @@ from showtell.model.exported import ENCODER, ExportedCaptioner
 from showtell.model.hub import BOX_FOLDER, CLASSES, box_languages, find_model, is_box, load_model
 from showtell.model.regained import _weight
 from showtell.model.torch_captioner import TorchCaptioner
+from showtell.pictures import open_picture, shape
 from showtell.search import SearchOptions
 from showtell.utilities import load_pretrained_model
 
@@ -121,6 +122,7 @@ def test_several_languages_look_once(
         assert list(caption.languages) == ["tlh", "en"]
         assert caption.languages["en"] == alone and caption.text == alone.text and caption.labels == alone.labels
         assert caption.guess is caption.languages["tlh"].guess is True
+        assert [said.model for said in caption.languages.values()] == ["box/tlh", "box/en"]
     assert captioner.knows("dog") and not captioner.knows("qapla")
 
 
@@ -143,13 +145,15 @@ def test_its_weights_in_torch_say_what_the_graphs_say(box: ExportedCaptioner, ph
     pictures, greedy = [photographs / "camera.png", photographs / "rocket.jpg"], SearchOptions(search="greedy", max_length=3)
     for ours, theirs in zip(regained.caption(pictures, greedy), box.caption(pictures, greedy), strict=True):
         assert ours.words == theirs.words
-        np.testing.assert_allclose(ours.log_probabilities, theirs.log_probabilities, atol=0.1)  # sums in int8 there
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+        np.testing.assert_allclose(ours.log_probabilities, theirs.log_probabilities, atol=0.2)  # sums in int8 there
+    pixels = np.stack([shape(open_picture(picture), encoder.pictures)[0] for picture in pictures])
     grid, classes = box.encoder(pixels)
     with torch.inference_mode():
         same = encoder(torch.tensor(pixels).permute(0, 3, 1, 2))
-        np.testing.assert_allclose(same, grid, atol=1e-3)
-        np.testing.assert_allclose(encoder.backbone.classify(same), classes, atol=1e-3)  # type: ignore[operator]
+        assert (same - torch.tensor(grid)).square().mean() < 0.01 * same.square().mean()  # the graph's is in 8 bits, step by step
+        labels = encoder.backbone.classify(same)  # type: ignore[operator]
+    assert labels.argmax(1).tolist() == classes.argmax(1).tolist()
+    np.testing.assert_allclose(labels.exp(), np.exp(classes), atol=0.2)
 
 
 def test_weights_of_each_kind_can_be_checked_by_hand() -> None:
