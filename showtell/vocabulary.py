@@ -13,10 +13,11 @@ import pickle
 import pickletools
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -135,10 +136,12 @@ class Vocabulary:
     """The words that a captioner knows, by number.
 
     `words[i]` is the word with index i; the first four are `SPECIALS`. `captions_hash` tells which captions the words came
-    from (`None`: not known), `min_frequency` and `max_words` how they were chosen.
+    from (`None`: not known), `min_frequency` and `max_words` how they were chosen. `written` tells which words have capitals
+    inside a sentence, German nouns for instance: `{"hund": "Hund"}`; captions are learnt and scored in lower case.
 
     Raises:
-        ValueError: the words are not text, not unique, or do not begin with the special tokens; the tokeniser is unknown.
+        ValueError: the words are not text, not unique, or do not begin with the special tokens; the tokeniser is unknown; a word
+            is written with other letters.
     """
 
     words: tuple[str, ...]
@@ -146,6 +149,7 @@ class Vocabulary:
     captions_hash: str | None = None
     min_frequency: int | None = None
     max_words: int | None = None
+    written: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", tuple(self.words))
@@ -161,6 +165,10 @@ class Vocabulary:
             raise ValueError("the hash of the captions is not a text")
         if not isinstance(self.min_frequency, int | None) or not isinstance(self.max_words, int | None):
             raise ValueError("min_frequency or max_words is not a whole number")
+        if not isinstance(self.written, Mapping) or not all(
+            isinstance(form, str) and form.lower() == word for word, form in self.written.items()
+        ):
+            raise ValueError("a word is written with other letters")
 
     @cached_property
     def _indices(self) -> dict[str, int]:
@@ -195,7 +203,7 @@ class Vocabulary:
 
     def sentence(self, words: Sequence[str]) -> str:
         """What a person reads; see the function `sentence`."""
-        return sentence(words, self.tokenizer)
+        return sentence([self.written.get(word, word) for word in words], self.tokenizer)
 
     @cached_property
     def checksum(self) -> str:
@@ -238,6 +246,7 @@ class Vocabulary:
             "max_words": self.max_words,
             "captions_hash": self.captions_hash,
             "words": list(self.words),
+            "written": dict(self.written),
         }
 
     @classmethod
@@ -253,7 +262,7 @@ class Vocabulary:
             raise ValueError(f"its version {data.get('version')!r} is not 1, and a newer showtell may have written it")
         if not isinstance(data.get("words"), list):
             raise ValueError("it lists no words")
-        fields = ("words", "tokenizer", "captions_hash", "min_frequency", "max_words")
+        fields = ("words", "tokenizer", "captions_hash", "min_frequency", "max_words", "written")
         return cls(**{name: data[name] for name in fields if name in data})
 
 
@@ -288,9 +297,24 @@ def build_vocabulary(captions: Iterable[str], options: VocabularyOptions) -> Voc
     frequent.sort(key=lambda word: (-frequency[word], word))
     if options.max_words:
         frequent = frequent[: options.max_words]
-    return Vocabulary(
-        (*SPECIALS, *frequent), options.tokenizer, captions_hash(captions), options.min_frequency, options.max_words
-    )
+    chosen = (*SPECIALS, *frequent)
+    written = capitals(captions, frozenset(chosen), options.tokenizer)
+    return Vocabulary(chosen, options.tokenizer, captions_hash(captions), options.min_frequency, options.max_words, written)
+
+
+def capitals(captions: Iterable[str], words: Set[str], tokenizer: Tokenizer = "word") -> dict[str, str]:
+    """Of these words, those that the captions mostly write with capitals where no sentence begins: word -> how they write it."""
+    chunks: Counter[str] = Counter()
+    for caption in captions:
+        given = caption.split()
+        chunks.update(chunk for before, chunk in pairwise(given) if before[-1] not in ".!?")
+    forms: dict[str, Counter[str]] = defaultdict(Counter)
+    for chunk, count in chunks.items():
+        for form in _pieces(chunk, tokenizer):
+            if (word := form.lower()) in words:
+                forms[word][form] += count
+    usual = {word: max(sorted(counts), key=counts.__getitem__) for word, counts in forms.items()}
+    return {word: form for word, form in sorted(usual.items()) if form != word}
 
 
 # --------------------------------------------------------------------------------------------------------------- files

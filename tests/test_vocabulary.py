@@ -253,3 +253,37 @@ def test_a_file_that_cannot_be_written_is_a_sentence(vocabulary: Vocabulary, tmp
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(Problem, match="could not be written"):
         save_vocab(vocabulary, tmp_path / "photo.jpg" / "a.json")
+
+
+# ------------------------------------------------------------------------------------------------------------- capitals
+
+
+GERMAN = [
+    "Ein Hund und ein Kind spielen. Der Hund bellt",
+    "Der HUND schläft auf dem Sofa",
+    "Zwei Hunde und ein Hund",
+    "Schläft der Hund?",
+    "Ein hund auf dem Sofa vom Typ T-Shirt",
+]
+
+
+def test_words_are_written_as_captions_mostly_write_them_where_no_sentence_begins(tmp_path: Path) -> None:
+    vocabulary = build_vocabulary(GERMAN, VocabularyOptions(min_frequency=1))
+    assert vocabulary.written == {w.lower(): w for w in ("Hund", "Hunde", "Kind", "Sofa", "T-Shirt", "Typ")}
+    said = vocabulary.decode(vocabulary.encode("der hund schläft auf dem sofa"))
+    assert said == ["der", "hund", "schläft", "auf", "dem", "sofa"]
+    assert vocabulary.sentence(said) == "Der Hund schläft auf dem Sofa"
+    for name in ("words.json", "words.pkl"):
+        save_vocab(vocabulary, tmp_path / name)
+        assert load_vocab(tmp_path / name).written == vocabulary.written
+    hash(vocabulary)
+
+
+def test_what_is_written_are_the_same_letters(tmp_path: Path) -> None:
+    content = build_vocabulary(GERMAN, VocabularyOptions(min_frequency=1)).to_dict()
+    for written in ({"hund": "Katze"}, {"hund": 3}, ["hund"], {"hund": "Hund\n"}):
+        (tmp_path / "words.json").write_text(json.dumps(content | {"written": written}), "utf-8")
+        with pytest.raises(Problem, match="a word is written with other letters"):
+            load_vocab(tmp_path / "words.json")
+    del content["written"]
+    assert Vocabulary.from_dict(content).sentence(["der", "hund"]) == "Der hund"  # an older file

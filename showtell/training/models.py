@@ -143,7 +143,7 @@ def choose_words(own: Vocabulary, captions: Sequence[str], options: VocabularyOp
     if words_from == "auto" and same and 2 * len(unknown) < len(new) - len(SPECIALS):
         words_from = "both"
     if words_from == "both":
-        return replace(new, words=(*own.words, *unknown)) if unknown else own
+        return replace(new, words=(*own.words, *unknown), written={**new.written, **own.written}) if unknown else own
     return new
 
 
