@@ -59,7 +59,8 @@ def draw_figure(opened: Opened, caption: Caption, path: Path) -> str | None:
     assert opened.view is not None
     picture, seen = opened.view
     guess = ", a guess" if caption.guess else ""
-    note = f"{printable(opened.job.image)} · {caption.model} · confidence {caption.confidence:.2f}{guess}"
+    name = printable(PurePath(opened.job.image).name)  # a whole path would leave no room for the rest
+    note = f"{name} · {caption.model} · confidence {caption.confidence:.2f}{guess}"
     try:
         figure = attention_figure(picture, caption.words, caption.attention, seen.box, title=caption.text, note=note)
     except Problem as problem:

@@ -276,8 +276,8 @@ def test_a_figure_shows_what_the_model_saw_of_a_large_picture(
         return picture
 
     monkeypatch.setattr("showtell.captioning.figures.attention_figure", draw)
-    Image.new("RGB", (2000, 1000)).save("wide.png")
-    assert caption("wide.png", attention="maps") == 0
+    Image.new("RGB", (2000, 1000)).save("photos/wide.png")
+    assert caption("photos/wide.png", attention="maps") == 0
     size, words, maps, seen, title, note = drawn[0]
     assert size == (768, 384) and words == ("a", "black") and maps == (2, 4, 4)
     assert seen == pytest.approx((192, 0, 576, 384))  # the middle square
