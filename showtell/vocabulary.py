@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -89,7 +90,6 @@ _WORD = re.compile(
 _CHARACTER = re.compile(
     "[\u3005-\u3007\u3040-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
-_BEGINNING = re.compile(r"(?:^|(?<=[.!?])\s)\s*\S+")  # the first word of a sentence, with what stands at it
 _NO_SPACE_BEFORE = frozenset(",.;:!?%)]}…،؛؟。、，．：；！？")
 
 
@@ -306,7 +306,10 @@ def capitals(captions: Iterable[str], words: Set[str], tokenizer: Tokenizer = "w
     """Of these words, those that the captions mostly write with capitals where no sentence begins: word -> how they write it."""
     chunks: Counter[str] = Counter()
     for caption in captions:
-        chunks.update(_BEGINNING.sub(" ", caption).split())
+        given = caption.split()
+        if ". " in caption or "! " in caption or "? " in caption:  # few have a second sentence
+            given = ["", *(chunk for before, chunk in pairwise(given) if before[-1] not in ".!?")]
+        chunks.update(given[1:])
     forms: dict[str, Counter[str]] = defaultdict(Counter)
     for chunk, count in chunks.items():
         for form in _pieces(chunk, tokenizer):
