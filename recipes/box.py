@@ -28,8 +28,8 @@ from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
 from showtell.model.exported import CONFIG, ENCODER
 from showtell.model.graphs import save_graphs, trace
-from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS, load_model
-from showtell.model.quantization import calibration_pixels, dynamic, quantised
+from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
+from showtell.model.quantization import CALIBRATION_PICTURES, calibration_pixels, dynamic, quantised
 from showtell.model.regained import origins
 from showtell.training.models import trainings
 
@@ -94,7 +94,7 @@ def main(options: BoxOptions) -> None:
         f"--output_dir {scores.as_posix()} --overwrite"
     )
     guesses = find_guesses(scores)
-    describe(folder, scores, guesses, model)
+    describe(folder, scores, guesses)
     print(
         f"Guesses: confidence below {guesses.below:.2f}, {guesses.share:.0%} of val; {guesses.precision:.0%} of them are poor "
         f"(CIDEr-D below {POOR}), and {guesses.recall:.0%} of the poor are among them."
@@ -148,8 +148,7 @@ def export(artefact: Artefact, candidate: Path, options: BoxOptions) -> Path:
     encoder, decoder = artefact.build()
     models = trace(encoder, decoder)
     places, weights = origins(encoder, decoder, models), weights_hash(models[ENCODER])
-    shared = next((path for path in options.box.glob(f"*/{CONFIG}") if _read(path).get("encoder_weights") == weights), None)
-    if shared:
+    if weights in [_read(config).get("encoder_weights") for config in options.box.glob(f"*/{CONFIG}")]:
         models = {file: onnx.load(options.box / ENCODER) if file == ENCODER else dynamic(models[file]) for file in GRAPHS}
     else:
         models = quantised(models, calibration_pixels(options.images, artefact.pictures))
@@ -202,7 +201,7 @@ def find_guesses(scores: Path) -> Guesses:
     return Guesses(round(below, 4), best / len(ranked), wrong_in_best / max(1, best), wrong_in_best / all_poor)
 
 
-def describe(folder: Path, scores: Path, guesses: Guesses, model: Path) -> None:
+def describe(folder: Path, scores: Path, guesses: Guesses) -> None:
     """Writes scores, guesses and terms into the candidate's config.json, and its card."""
     measured = {
         name: {"value": score["value"], "signature": score["signature"]}
@@ -235,7 +234,7 @@ def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
         pictures=f"{training['training_pictures']:,}", captions=CAPTIONS[folder.name],
-        trainings="; then ".join(trainings(load_model(folder))),
+        trainings="; then ".join(trainings(training)), calibration=CALIBRATION_PICTURES,
         megabytes=f"{sum(file.stat().st_size for file in [folder.parent / ENCODER, *folder.glob('*.onnx')]) / 1e6:.1f}",
     )  # fmt: skip
 

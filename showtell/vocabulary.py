@@ -281,12 +281,10 @@ def build_vocabulary(captions: Iterable[str], options: VocabularyOptions) -> Voc
         WrongUse: there are no captions, or no word is frequent enough.
     """
     captions = list(captions)
-    chunks: Counter[str] = Counter()
-    for caption in captions:
-        chunks.update(caption.lower().split())
+    beginning, inside = _chunks(captions)
     frequency: Counter[str] = Counter()
-    for chunk, count in chunks.items():  # far fewer than words, and each is taken apart once
-        for word in _pieces(chunk, options.tokenizer):
+    for chunk, count in (beginning + inside).items():  # far fewer than words, and each is taken apart once
+        for word in _pieces(chunk.lower(), options.tokenizer):
             frequency[word] += count
     frequent = [word for word, count in frequency.items() if count >= options.min_frequency]
     if not frequent:
@@ -298,18 +296,27 @@ def build_vocabulary(captions: Iterable[str], options: VocabularyOptions) -> Voc
     if options.max_words:
         frequent = frequent[: options.max_words]
     chosen = (*SPECIALS, *frequent)
-    written = capitals(captions, frozenset(chosen), options.tokenizer)
+    written = _capitals(inside, frozenset(chosen), options.tokenizer)
     return Vocabulary(chosen, options.tokenizer, captions_hash(captions), options.min_frequency, options.max_words, written)
 
 
-def capitals(captions: Iterable[str], words: Set[str], tokenizer: Tokenizer = "word") -> dict[str, str]:
-    """Of these words, those that the captions mostly write with capitals where no sentence begins: word -> how they write it."""
-    chunks: Counter[str] = Counter()
+def _chunks(captions: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
+    """How often each thing between two spaces begins a sentence, and how often it stands inside one."""
+    beginning: Counter[str] = Counter()
+    inside: Counter[str] = Counter()
     for caption in captions:
-        given = caption.split()
+        chunks = caption.split()
+        beginning.update(chunks[:1])
         if ". " in caption or "! " in caption or "? " in caption:  # few have a second sentence
-            given = ["", *(chunk for before, chunk in pairwise(given) if before[-1] not in ".!?")]
-        chunks.update(given[1:])
+            for before, chunk in pairwise(chunks):
+                (beginning if before[-1] in ".!?" else inside)[chunk] += 1
+        else:
+            inside.update(chunks[1:])
+    return beginning, inside
+
+
+def _capitals(chunks: Counter[str], words: Set[str], tokenizer: Tokenizer) -> dict[str, str]:
+    """Of these words, those that mostly have capitals inside sentences: word -> how it is written there."""
     forms: dict[str, Counter[str]] = defaultdict(Counter)
     for chunk, count in chunks.items():
         for form in _pieces(chunk, tokenizer):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from showtell.data.records import Record
 from showtell.errors import WrongUse, first_line
@@ -64,7 +65,7 @@ def new_start(
                 "captions it was made from, or start anew."
             )
         eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
-        before = trainings(artefact)
+        before = trainings(artefact.training)
     return Start(eyes, mouth, words, _with_word_vectors(mouth, words, options.word_vectors), before)
 
 
@@ -99,15 +100,17 @@ def finetuning_start(
         notes = (f"Of {count:,} words, {kept:,} keep what the model knows of them, {count - kept:,} are new to it.",)
         if kept < count:
             notes += _with_word_vectors(mouth, words, options.word_vectors, own)
-    return Start(eyes, mouth, words, notes, trainings(artefact))
+    return Start(eyes, mouth, words, notes, trainings(artefact.training))
 
 
-def trainings(artefact: Artefact) -> tuple[str, ...]:
+def trainings(told: Mapping[str, Any]) -> tuple[str, ...]:
     """What a model went through, the first training first; whoever trains it on keeps that in the model file.
 
     Such as "12 epochs (2,256 steps) on 6,000 pictures of captions_en.json"; nothing, where the model does not tell.
+
+    Args:
+        told: what the model file says of its training.
     """
-    told = artefact.training
     try:
         data = Path(told["data"]).name  # where it lay is nobody's business
         last = f"{told['epochs']} epochs ({told['steps']:,} steps) on {told['training_pictures']:,} pictures of {data}"

@@ -228,9 +228,11 @@ def _build_run(
     if options.captions_per_picture:
         training = SomeCaptions(training, options.captions_per_picture, options.seed)
     trained = None if cached and eyes.frozen else eyes
-    model = TrainingModel(trained, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda)
-    if options.self_critical:
-        model = SelfCritical(trained, mouth, Reward(splits.train, words), options.self_critical)
+    model = (
+        SelfCritical(trained, mouth, Reward(splits.train, words), options.self_critical)
+        if options.self_critical
+        else TrainingModel(trained, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda)
+    )
     average = AveragedModel(model, multi_avg_fn=moving_average(options.ema), use_buffers=True) if options.ema else None
     prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
     processes = accelerator.process_index, accelerator.num_processes

@@ -12,6 +12,7 @@ in place of the greedy caption as the baseline: R. Luo, *A Better Variant of Sel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,10 @@ class Reward:
         texts = [self._text([PAD if word == UNK else word for word in caption]) for each in captions for caption in each]
         return torch.tensor(self.cider.score(texts, np.repeat(numbers, rows))).view(len(captions), rows)
 
+    def __deepcopy__(self, _: Any) -> Reward:
+        """Itself, since it never changes: the moving average of the weights copies the model with all that it holds."""
+        return self
+
     def _text(self, caption: Sequence[int]) -> list[str]:
         return [self.vocabulary.words[number] for number in caption[1:]]
 
@@ -57,6 +62,7 @@ class SelfCritical(TrainingModel):
 
     What learns has to be what drew: a word that is likely and never drawn, because a rule forbids it or dropout saw to it, would
     gain by every caption that is worse than the others, without end. So nothing is forbidden, and the decoder has no dropout.
+    Label smoothing and the regularisation of attention have no part in it either.
 
     Args:
         encoder, decoder: as for `TrainingModel`.
