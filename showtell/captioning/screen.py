@@ -34,7 +34,7 @@ class Screen:
     def __init__(self, quiet: bool, places: dict[str, Path | None], labels: int = 0) -> None:
         self.labels = labels
         self.quiet, self._places = quiet, {what: where for what, where in places.items() if where}
-        self.captioned = self.skipped = self.held = 0
+        self.captioned = self.skipped = self.undrawn = self.held = 0
         self._bar: tqdm[Any] | None = None
         self._seconds = 0.0
 
@@ -66,8 +66,12 @@ class Screen:
             captions: of those that could be opened, in the batch's order.
             undrawn: which figures could not be drawn, and why.
         """
-        for sentence in [*(each.error for each in batch if isinstance(each, Unreadable)), *undrawn]:
-            self.skip(sentence)
+        for each in batch:
+            if isinstance(each, Unreadable):
+                self.skip(each.error)
+        for sentence in undrawn:
+            tqdm.write(f"Captioned, but not drawn: {sentence}", file=sys.stderr)
+        self.undrawn += len(undrawn)
         if captions and not self.quiet:
             tqdm.write("\n".join(_lines(job.image, caption, self.labels) for job, caption in captions.items()), file=sys.stdout)
         self.captioned += len(captions)
@@ -83,6 +87,8 @@ class Screen:
             told.append(f"{self.held:,} had been captioned before")
         if self.skipped:
             told.append(f"skipped {self.skipped:,}")
+        if self.undrawn:
+            told.append(f"{self.undrawn:,} figure{' is' if self.undrawn == 1 else 's are'} missing")
         if stopped and "captions" in self._places:
             told.append("run again, without --overwrite, it goes on from there")
         elif not stopped and (self.captioned or self.held):

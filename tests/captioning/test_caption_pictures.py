@@ -292,7 +292,9 @@ def test_a_figure_that_cannot_be_drawn_costs_no_caption(
 
     monkeypatch.setattr("showtell.captioning.figures.attention_figure", refuse)
     assert caption("photos/sub/z.png", attention="maps", output="out.jsonl") == 1
-    assert "Skipped: the figure of photos/sub/z.png: No font" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Captioned, but not drawn: the figure of photos/sub/z.png: No font" in told
+    assert "Captioned 1 picture" in told and "1 figure is missing" in told and "skipped" not in told.lower()
     assert records("out.jsonl")[0]["caption"]
 
 
