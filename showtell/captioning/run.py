@@ -37,7 +37,8 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
     is killed or interrupted leaves a file that the next one goes on with.
 
     Returns:
-        The exit status: 0 all done, perhaps by an earlier run; 1 some inputs were skipped or figures not drawn; 3 nothing could be read.
+        The exit status: 0 all done, perhaps by an earlier run; 1 some inputs were skipped, or figures not drawn; 3 nothing could
+        be read.
 
     Raises:
         WrongUse: no picture is named, the box does not speak the language, or the output holds what was made otherwise.
