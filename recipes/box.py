@@ -52,12 +52,16 @@ CAPTIONS = {
 """Of each language, for its card."""
 
 
+FLAGS = {"en": "--embed_size 512 --attention_dim 512", "zh": "--tokenizer character"}
+"""Of a language's training, above recipes/box.yaml."""
+
+
 @dataclass(frozen=True)
 class BoxOptions:
     """One language of the captioner that comes with the package."""
 
     annotations: Path
-    """Flickr8k's captions in that language, as Karpathy's JSON."""
+    """Flickr8k's captions in that language, as Karpathy's JSON; perhaps with a teacher's (recipes/teach.py)."""
     images: Path
     """Its pictures."""
     language: str = "en"
@@ -115,10 +119,9 @@ def run(command: str) -> None:
 def train(options: BoxOptions, folder: Path) -> Path:
     """The best model of a training run in that folder, which goes on where an earlier one stopped."""
     resumed = " --resume" if (folder / "last_model.pt").is_file() else ""
-    words = " --tokenizer character" if options.language == "zh" else ""
     run(
         f"showtell train --config {(HERE / 'box.yaml').as_posix()} {_data(options)} --output_dir {folder.as_posix()} "
-        f"--vocab {folder.as_posix()}/vocab.pkl{words}{resumed}"
+        f"--vocab {folder.as_posix()}/vocab.pkl {FLAGS.get(options.language, '')}{resumed}"
     )
     return folder / "best_model.pt"
 
@@ -144,6 +147,8 @@ def export(artefact: Artefact, candidate: Path, options: BoxOptions) -> Path:
     """
     language = options.language
     about = {"data": f"Flickr8k ({language})", "settings": artefact.training.get("settings", {})}
+    if taught := _read(options.annotations).get("taught"):
+        about["taught"] = taught
     artefact = replace(artefact, training=artefact.training | about, scores={})
     encoder, decoder = artefact.build()
     models = trace(encoder, decoder)
@@ -233,10 +238,14 @@ def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
         scores="\n".join(["| score | x 100 | signature |", "|---|---|---|", *rows]),
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
-        pictures=f"{training['training_pictures']:,}", captions=CAPTIONS[folder.name],
+        pictures=f"{training['training_pictures']:,}", captions=_captions(folder.name, training.get("taught")),
         trainings="; then ".join(trainings(training)), calibration=CALIBRATION_PICTURES,
         megabytes=f"{sum(file.stat().st_size for file in [folder.parent / ENCODER, *folder.glob('*.onnx')]) / 1e6:.1f}",
     )  # fmt: skip
+
+
+def _captions(language: str, taught: str | None) -> str:
+    return CAPTIONS[language] + (f", and {taught}" if taught else "")
 
 
 # --------------------------------------------------------------------------------------------------------------- keeping
