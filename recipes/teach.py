@@ -1,6 +1,6 @@
 """Lets a large captioner teach a small one: writes captions of its own for the training pictures, beside those of people.
 
-    python recipes/teach.py --annotations captions_en.json --images images --teacher runs/flickr8k/best_model.pt --output taught.json
+    python recipes/teach.py --annotations captions_en.json --images images --teacher runs/large/best_model.pt --output taught.json
     python recipes/box.py --annotations taught.json --images images
 
 What the larger one says is plainer and more alike than what people say, and so easier to learn (Y. Kim and A. Rush,
