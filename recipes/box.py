@@ -61,7 +61,7 @@ class BoxOptions:
     """One language of the captioner that comes with the package."""
 
     annotations: Path
-    """Flickr8k's captions in that language, as Karpathy's JSON; perhaps with a teacher's (recipes/teach.py)."""
+    """Flickr8k's captions in that language, as Karpathy's JSON."""
     images: Path
     """Its pictures."""
     language: str = "en"
@@ -147,8 +147,6 @@ def export(artefact: Artefact, candidate: Path, options: BoxOptions) -> Path:
     """
     language = options.language
     about = {"data": f"Flickr8k ({language})", "settings": artefact.training.get("settings", {})}
-    if taught := _read(options.annotations).get("taught"):
-        about["taught"] = taught
     artefact = replace(artefact, training=artefact.training | about, scores={})
     encoder, decoder = artefact.build()
     models = trace(encoder, decoder)
@@ -238,14 +236,10 @@ def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
         scores="\n".join(["| score | x 100 | signature |", "|---|---|---|", *rows]),
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
-        pictures=f"{training['training_pictures']:,}", captions=_captions(folder.name, training.get("taught")),
+        pictures=f"{training['training_pictures']:,}", captions=CAPTIONS[folder.name],
         trainings="; then ".join(trainings(training)), calibration=CALIBRATION_PICTURES,
         megabytes=f"{sum(file.stat().st_size for file in [folder.parent / ENCODER, *folder.glob('*.onnx')]) / 1e6:.1f}",
     )  # fmt: skip
-
-
-def _captions(language: str, taught: str | None) -> str:
-    return CAPTIONS[language] + (f", and {taught}" if taught else "")
 
 
 # --------------------------------------------------------------------------------------------------------------- keeping
