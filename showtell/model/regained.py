@@ -72,7 +72,9 @@ def _weight(graph: Arrays, name: str) -> npt.NDArray[np.float32]:
     whole = graph[f"{name}_quantized"]
     base = name if f"{name}_scale" in graph else f"{name}_quantized"  # onnxruntime names those of biases so
     scale, zero = graph[f"{base}_scale"], graph[f"{base}_zero_point"]
-    axis = next((axis for axis, size in enumerate(whole.shape) if scale.size == size), 0)
+    # A convolution has a scale for each of its outputs, which come first, a matrix for each column, also where it is square.
+    axes = range(whole.ndim)[:: -1 if whole.ndim == 2 else 1]
+    axis = next((axis for axis in axes if scale.size == whole.shape[axis]), 0)
     spread = [-1 if each == axis else 1 for each in range(whole.ndim)] if scale.size > 1 else [1] * whole.ndim
     return (whole.astype(np.float32) - zero.astype(np.float32).reshape(spread)) * scale.reshape(spread)
 
