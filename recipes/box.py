@@ -50,8 +50,6 @@ CAPTIONS = {
     "ar": "Arabic captions (Flickr8k-Rev, Alsayed et al. 2023)",
 }
 """Of each language, for its card."""
-
-
 FLAGS = {"en": "--embed_size 512 --attention_dim 512", "zh": "--tokenizer character"}
 """Of a language's training, above recipes/box.yaml."""
 

@@ -7,9 +7,13 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from showtell.errors import Problem
+from showtell.model.onnx_file import initializers
+from showtell.model.quantization import dynamic
+from showtell.model.regained import _weight
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("onnx", reason="the recipe exports, which needs the extra export")
@@ -88,3 +92,18 @@ def test_the_box_does_not_grow_beyond_what_it_may_have(
     assert not (box / "de").exists()
     monkeypatch.setitem(keep.__globals__, "LARGEST_BOX", sum(sizes))
     keep(german, box, "de")
+
+
+def test_a_square_matrix_comes_back_with_a_scale_for_each_column(recipe: dict[str, Any], tmp_path: Path) -> None:
+    """As the quantiser writes it: by its shape alone nobody could tell columns from rows."""
+    from onnx import helper
+
+    weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32) * np.geomspace(0.01, 10, 64, dtype=np.float32)
+    values = [helper.make_tensor_value_info(name, 1, [1, 64]) for name in ("x", "y")]
+    initializer = helper.make_tensor("w", 1, weight.shape, weight.tobytes(), raw=True)
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", values[:1], values[1:], [initializer])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    (tmp_path / "small.onnx").write_bytes(recipe["_raw"](dynamic(model)).SerializeToString())
+    regained = _weight(initializers(tmp_path / "small.onnx"), "w")
+    steps = np.abs(weight).max(axis=0) / 63  # of each column
+    assert (np.abs(regained - weight) <= 0.6 * steps).all()
