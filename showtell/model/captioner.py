@@ -76,6 +76,7 @@ class Captioner(ABC):
         name: what messages and records call this model.
         training, scores: what the model file says of its training, and of its scores by their signatures.
         guess_below: captions of less confidence are guesses, as validation pictures showed; None where nobody looked.
+        no_repeat_ngram: no run of so many words occurs twice in what it says, unless the search is told otherwise; 0 allows it.
         note: what its maker wants said of it in a few words: its score, its terms.
     """
 
@@ -84,6 +85,7 @@ class Captioner(ABC):
         self.training: dict[str, Any] = {}
         self.scores: dict[str, Any] = {}
         self.guess_below: float | None = None
+        self.no_repeat_ngram = 0
         self.note = ""
 
     @property
@@ -161,6 +163,8 @@ class Captioner(ABC):
 
     def _say(self, seen: Any, options: SearchOptions) -> list[Caption]:
         """Captions of pictures that the encoder has seen."""
+        if options.no_repeat_ngram is None:
+            options = replace(options, no_repeat_ngram=self.no_repeat_ngram)
         unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if self.knows(word)))
         return [self._caption(result, labels) for result, labels in self._search(seen, options, unsaid)]
 

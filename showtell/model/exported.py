@@ -42,6 +42,7 @@ from showtell.model.config import check_format, options_of, read_config
 from showtell.model.grid import GridShape
 from showtell.model.hub import CLASSES, GRAPHS
 from showtell.model.onnx_file import Graph, Signature
+from showtell.model.options import DecoderOptions
 from showtell.pictures import PictureOptions
 from showtell.pictures.opening import printable
 from showtell.search import SearchOptions, search
@@ -180,6 +181,7 @@ class ExportedCaptioner(Captioner):
             guess_below, note = content.get("guess_below"), str(content.get("note", ""))[:LARGEST_NOTE]
             guess_below = None if guess_below is None else float(guess_below)
             sha256 = {file: str(content["graphs"][file]) for file in GRAPHS}
+            decoder = options_of(DecoderOptions, content["architecture"]["decoder"])
             training, scores = dict(content["training"]), dict(content["scores"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Problem(
@@ -193,6 +195,7 @@ class ExportedCaptioner(Captioner):
         captioner = cls(graphs, sizes, vocabulary, pictures, name, classes)
         captioner.training, captioner.scores = training, scores
         captioner.guess_below, captioner.note = guess_below, printable(note)
+        captioner.no_repeat_ngram = decoder.no_repeat_ngram
         return captioner
 
     def _look(self, pixels: npt.NDArray[np.uint8]) -> Seen:

@@ -73,6 +73,8 @@ class DecoderOptions:
     """Score words from hidden state, context and last word (Xu et al. 2015, equation 7), not from the hidden state alone."""
     tied_embedding: bool = False
     """With deep_output: score words by their own vectors (Press and Wolf 2017), so that rare words learn twice from each use."""
+    no_repeat_ngram: int = 0
+    """No run of this many words occurs twice in a caption, unless the search is told otherwise; 0 allows repetition."""
 
     def problems(self) -> list[str]:
         found = [
@@ -82,6 +84,8 @@ class DecoderOptions:
         ]
         if self.grid_size < 0:
             found.append(f"grid_size is {self.grid_size}; it cannot be negative.")
+        if self.no_repeat_ngram < 0:
+            found.append(f"no_repeat_ngram is {self.no_repeat_ngram}; it cannot be negative.")
         found += [
             f"{name} is {getattr(self, name)}; it must lie from 0 up to, but not at, 1."
             for name in ("dropout", "embed_dropout", "grid_dropout")

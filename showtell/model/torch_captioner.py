@@ -38,7 +38,7 @@ class TorchCaptioner(Captioner):
     ) -> None:
         super().__init__(vocabulary, pictures, name)
         self.encoder, self.decoder = encoder.eval(), decoder.eval()
-        self._eyes = self.encoder
+        self._eyes, self.no_repeat_ngram = self.encoder, decoder.options.no_repeat_ngram
 
     @property
     def grid_shape(self) -> GridShape:

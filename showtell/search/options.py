@@ -25,8 +25,8 @@ class SearchOptions:
     """Most words of a caption; one that has not ended by then is completed as it stands."""
     length_penalty: float = 0.7
     """Beams are ranked by log-probability / length ** length_penalty: 0 favours short captions, 1 is the mean a word."""
-    no_repeat_ngram: int = 0
-    """No run of this many words occurs twice in a caption; 0 allows repetition."""
+    no_repeat_ngram: int | None = None
+    """No run of this many words occurs twice in a caption; 0 allows repetition; None does as the model was made to."""
     forbid: tuple[str, ...] = ("<unk>",)
     """Words that are never said."""
     temperature: float = 1.0
@@ -44,7 +44,7 @@ class SearchOptions:
             for name, least in (
                 ("beam_size", 1), ("n_best", 1), ("min_length", 1), ("max_length", 1), ("no_repeat_ngram", 0), ("top_k", 0),
             )
-            if getattr(self, name) < least
+            if (getattr(self, name) or 0) < least
         ]  # fmt: skip
         if self.min_length > self.max_length:
             found.append(f"min_length is {self.min_length}, above max_length {self.max_length}.")

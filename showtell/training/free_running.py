@@ -5,6 +5,8 @@ Cross-entropy is measured with the right words fed; a model with a lower one nee
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -79,5 +81,7 @@ class FreeRunning:
         """Greedy captions of pixels, or of what the cache holds of pictures."""
         grid = model.grid(pictures)  # N x cells x channels
         begin = torch.full((len(grid), 1), START, device=grid.device)
-        results = search(model.decoder.step, model.decoder.start(grid), begin, SEARCH, end=END, forbidden=(PAD, START, UNK))
+        decoder = model.decoder
+        options = replace(SEARCH, no_repeat_ngram=decoder.options.no_repeat_ngram)
+        results = search(decoder.step, decoder.start(grid), begin, options, end=END, forbidden=(PAD, START, UNK))
         return [self.vocabulary.sentence(self.vocabulary.decode(result.best.words)) for result in results]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from test_floors import without
 from showtell.data.scenes import ScenesOptions, write_scenes
 from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import Artefact, save_artefact
-from showtell.model.captioner import Captioner
+from showtell.model.captioner import Caption, Captioner
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.export import export
@@ -113,6 +113,24 @@ def test_it_says_and_looks_as_torch_does(
     assert exported.training == {"data": "scenes", "epochs": 3}
     assert len({caption.text for caption in exported.caption(list(drawn), options)}) > 1
     same(exported, captioner, drawn, options)
+
+
+def test_a_models_own_rule_of_repetition_holds_unless_the_search_has_one(
+    captioner: TorchCaptioner, checkpoint: Path, copy: Path, drawn: list[Path], tmp_path: Path
+) -> None:
+    def twice(found: list[Caption]) -> bool:
+        return any(len(set(caption.words)) < len(caption.words) for caption in found)
+
+    artefact = load_model(checkpoint)
+    options = replace(artefact.decoder_options, no_repeat_ngram=1)
+    save_artefact(replace(artefact, decoder_options=options), tmp_path / "strict.pt")
+    seal(copy, architecture={"encoder": asdict(artefact.encoder_options), "decoder": asdict(options)})
+    free = captioner.caption(list(drawn), SearchOptions(max_length=8))
+    for model in (tmp_path / "strict.pt", copy):
+        strict = Captioner.from_pretrained(model)
+        assert twice(free) and not twice(strict.caption(list(drawn), SearchOptions(max_length=8)))
+        released = strict.caption(list(drawn), SearchOptions(max_length=8, no_repeat_ngram=0))
+        assert [caption.words for caption in released] == [caption.words for caption in free]
 
 
 @pytest.mark.slow
