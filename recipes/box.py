@@ -27,6 +27,7 @@ from showtell.evaluation.results import load_result
 from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
 from showtell.model.exported import CONFIG, ENCODER
+from showtell.model.folder import replaced_whole
 from showtell.model.graphs import save_graphs, trace
 from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
 from showtell.model.quantization import CALIBRATION_PICTURES, calibration_pixels, dynamic, quantised
@@ -50,7 +51,13 @@ CAPTIONS = {
     "ar": "Arabic captions (Flickr8k-Rev, Alsayed et al. 2023)",
 }
 """Of each language, for its card."""
-FLAGS = {"en": "--embed_size 512 --attention_dim 512", "zh": "--tokenizer character"}
+SMALL_BATCHES = "--batch_size 16 --learning_rate 7e-4"
+FLAGS = {
+    "en": "--embed_size 512 --attention_dim 512",
+    "de": "--epochs 10 --tied_embedding",
+    "zh": f"--epochs 6 {SMALL_BATCHES} --tied_embedding --tokenizer character --word_query",
+    "ar": f"--epochs 9 {SMALL_BATCHES}",
+}
 """Of a language's training, above recipes/box.yaml."""
 
 
@@ -211,7 +218,8 @@ def describe(folder: Path, scores: Path, guesses: Guesses) -> None:
     }
     note = f"CIDEr-D {100 * measured['CIDEr-D']['value']:.1f} on Flickr8k val; {TERMS}"
     _change(folder / CONFIG, scores=measured, guess_below=guesses.below, guesses=vars(guesses), note=note)
-    (folder / "README.md").write_text(card(folder, measured, guesses), encoding="utf-8")
+    text = card(folder, measured, guesses, len(load_result(scores).pictures))
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -223,14 +231,14 @@ def _change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(_read(path) | values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def card(folder: Path, measured: dict[str, Any], guesses: Guesses) -> str:
+def card(folder: Path, measured: dict[str, Any], guesses: Guesses, judged: int) -> str:
     """The model card of a language, from the template beside this file."""
     config = _read(folder / CONFIG)
     signatures = {name: score["signature"].replace("|", "\\|") for name, score in measured.items()}
     rows = [f"| {name} | {100 * score['value']:.1f} | `{signatures[name]}` |" for name, score in measured.items()]
     training = config["training"]
     return (HERE / "box_card.md").read_text("utf-8").format(
-        language=folder.name,
+        language=folder.name, judged=f"{judged:,}",
         scores="\n".join(["| score | x 100 | signature |", "|---|---|---|", *rows]),
         below=f"{guesses.below:.2f}", share=f"{guesses.share:.0%}", precision=f"{guesses.precision:.0%}",
         recall=f"{guesses.recall:.0%}", poor=POOR,
@@ -267,8 +275,8 @@ def keep_if_better(candidate: Path, box: Path, language: str) -> None:
     box.mkdir(parents=True, exist_ok=True)
     for file in (ENCODER, CLASSES):
         shutil.copy2(candidate / file, box / file)
-    shutil.rmtree(there, ignore_errors=True)
-    shutil.copytree(now, there)
+    with replaced_whole(there) as new_folder:
+        shutil.copytree(now, new_folder, dirs_exist_ok=True)
     print(f"The box speaks {language} anew: {there}.")
 
 

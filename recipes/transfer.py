@@ -153,9 +153,9 @@ def finetune(options: TransferOptions, name: str, flags: str, score: str) -> Cur
 def run(command: str, folder: Path, name: str, score: str) -> Curve:
     """Runs a command that is not done yet, and reads its log."""
     done = folder / "done"
-    if not done.is_file():
+    if not done.is_file() or done.read_text("utf-8") != command:
         run_command(f"{command} --overwrite")
-        done.touch()
+        done.write_text(command, "utf-8")
     events = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     epochs = [event for event in events if event["event"] == "epoch"]
     seconds = accumulate(event["training_seconds"] + event["validating_seconds"] for event in epochs)

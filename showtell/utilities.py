@@ -170,7 +170,10 @@ def load_checkpoint(path: str | Path, device: str = "auto") -> Checkpoint:
     Raises:
         Problem: there is no such file, it is damaged, or a model without a run's state.
     """
-    state = load_checkpoint_state(find_model(path))["checkpoint"]
+    file = find_model(path)
+    if file.is_dir():
+        raise Problem(f"{path} is a model folder, which has no state of a run: name a run's last_model.pt.")
+    state = load_checkpoint_state(file)["checkpoint"]
     encoder, decoder, vocab = load_pretrained_model(path, device=device)
     return Checkpoint(encoder, decoder, vocab, load_model(path).training, state)
 
@@ -261,6 +264,7 @@ def visualize_attention(
 
     Raises:
         Problem: the picture cannot be read, no font here has the caption's characters, or the file cannot be written.
+        WrongUse: the file's name has another ending.
     """
     options = pictures or PictureOptions()
     picture = open_picture(image, replace(options, picture_size=max(224, options.picture_size)))
@@ -269,7 +273,9 @@ def visualize_attention(
     if path is not None:
         try:
             with written_whole(Path(path)) as file:
-                figure.save(file, Image.registered_extensions().get(Path(path).suffix.lower(), "PNG"))
+                figure.save(file, Image.registered_extensions().get(Path(path).suffix.lower()))
+        except (KeyError, ValueError):
+            raise WrongUse(f"{path} is of no kind that a figure can be written as: name a .png, .jpg or .webp.") from None
         except OSError as error:
             raise Problem(f"The figure {path} cannot be written ({error.strerror or error}).") from error
     return figure

@@ -185,6 +185,9 @@ def test_attention_is_drawn_on_the_picture(captioner: TorchCaptioner, photo: Pat
     figure = visualize_attention(photo, caption, path, captioner.pictures)
     with Image.open(path) as written:
         assert written.size == figure.size and written.format == {"png": "PNG", "jpg": "JPEG"}[kind]
+    with pytest.raises(WrongUse, match=r"drawing\.svg is of no kind that a figure can be written as"):
+        visualize_attention(photo, caption, tmp_path / "drawing.svg")
+    assert not list(tmp_path.glob("drawing*"))
     stretched = visualize_attention(photo, caption)
     assert stretched.tobytes() != figure.tobytes()  # the padded square reaches beyond the picture
 

@@ -79,7 +79,12 @@ def _differences(then: Provenance, now: Provenance) -> list[str]:
             same_name = there["name"] == here["name"]
             found.append(f"{file}: {'another ' if same_name else ''}{there['name']} then, {here['name']} now")
     before = asdict(SearchOptions()) | then["search"]  # an option that is younger than the file had its default
-    return found + [f"{name}: {before[name]} then, {value} now" for name, value in now["search"].items() if before[name] != value]
+    told = {name: (_told(before[name]), _told(value)) for name, value in now["search"].items() if before[name] != value}
+    return found + [f"{name}: {there} then, {here} now" for name, (there, here) in told.items()]
+
+
+def _told(value: Any) -> Any:
+    return "the model's own" if value is None else value
 
 
 def _sha256_of_model(model: Path) -> str:

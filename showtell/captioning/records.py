@@ -28,17 +28,23 @@ def captioned(image: str, caption: Caption, model: str, labels: int = 0) -> Reco
         labels: how many of the classifier's labels go along.
     """
     record: Record = {"image": image} | _said(caption)
-    record |= {"candidates": [_said(each) for each in caption.candidates], "model": model} | _guess(caption)
+    record |= _candidates(caption) | {"model": model} | _guess(caption)
     if seen := caption.labels[:labels]:
         record["labels"] = [{"label": label, "probability": round(probability, DIGITS)} for label, probability in seen]
     if caption.languages:
-        record["languages"] = {language: _said(each) | _guess(each) for language, each in caption.languages.items()}
+        record["languages"] = {
+            language: _said(each) | _candidates(each) | _guess(each) for language, each in caption.languages.items()
+        }
     return record
 
 
 def skipped(image: str, error: str) -> Record:
     """The record of a picture that could not be read, and why."""
     return {"image": image, "error": error}
+
+
+def _candidates(caption: Caption) -> Record:
+    return {"candidates": [_said(each) for each in caption.candidates]}
 
 
 def _guess(caption: Caption) -> Record:

@@ -75,12 +75,14 @@ def _differing(name: str, then: Any, now: Any) -> Iterator[str]:
             within = name if key == name else f"{name} {key}"  # the kind of search is itself called search
             yield from _differing(within, then.get(key), now.get(key))
     elif then != now:
-        shown = [str(value)[:12] if name.endswith("sha256") else _short(value) for value in (then, now)]
+        shown = [str(value)[:12] if name.endswith("sha256") else _short(name, value) for value in (then, now)]
         yield f"{name} ({shown[0]}, {shown[1]})"
 
 
-def _short(value: Any) -> str:
-    return "unknown" if value is None else "known" if isinstance(value, dict) else str(value)
+def _short(name: str, value: Any) -> str:
+    if value is None:
+        return "the model's own" if name == "search no_repeat_ngram" else "unknown"
+    return "known" if isinstance(value, dict) else str(value)
 
 
 def differences(one: Result, two: Result, common: list[str], options: ComparisonOptions) -> Iterator[tuple[str, Difference]]:

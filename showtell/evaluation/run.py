@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import platform
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 import showtell
 from showtell.captioning.options import CaptioningOptions
-from showtell.captioning.provenance import load_provenance
+from showtell.captioning.provenance import load_provenance, provenance_path
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
@@ -73,6 +74,7 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
         java_seconds=60 * metrics.java_minutes,
     )  # fmt: skip
     if options.predictions is not None:
+        provenance_path(options.output_dir / CAPTIONS).unlink(missing_ok=True)  # of another evaluation's captions
         save_captions(options.output_dir, matched.records, matched.captions)
     save_pictures(options.output_dir, matched.records, matched.captions, scores)
     protocol = _protocol(data, split, matched, metrics, origin, scores)
@@ -155,7 +157,10 @@ def _origin(options: EvaluationOptions, search: SearchOptions) -> dict[str, Any]
 def _search_name(search: dict[str, Any] | None) -> str | None:
     if search is None:
         return None
-    return f"beam{search['beam_size']}" if search["search"] == "beam" else str(search["search"])
+    name = f"beam{search['beam_size']}" if search["search"] == "beam" else str(search["search"])
+    usual = asdict(SearchOptions()) | {key: search[key] for key in ("search", "beam_size", "n_best")}
+    others = [key for key, value in search.items() if json.dumps(value) != json.dumps(usual[key])]
+    return ",".join([name, *(f"{key}={search[key]}" for key in others)])
 
 
 def _protocol(

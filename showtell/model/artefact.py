@@ -22,7 +22,7 @@ from torch import Tensor
 import showtell
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
-from showtell.model.config import FORMAT_VERSION, check_format, options_of
+from showtell.model.config import FORMAT_VERSION, check_format, maker_told, options_of
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
@@ -48,6 +48,9 @@ class Artefact:
     """Summary of the training: data, pictures, epochs, losses."""
     scores: dict[str, Any] = field(default_factory=dict)
     """Scores by their signatures."""
+    guess_below: float | None = None
+    note: str = ""
+    """Both as a `Captioner` has them."""
 
     @classmethod
     def of(cls, encoder: Encoder, decoder: Decoder, vocabulary: Vocabulary, pictures: PictureOptions, **about: Any) -> Artefact:
@@ -122,6 +125,8 @@ class Artefact:
             "vocabulary_checksum": self.vocabulary.checksum,
             "training": self.training,
             "scores": self.scores,
+            "guess_below": self.guess_below,
+            "note": self.note,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -209,6 +214,7 @@ def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
             decoder=_tensors(content["decoder"]),
             training=dict(content["training"]),
             scores=dict(content["scores"]),
+            **maker_told(content),
         )
     except (KeyError, TypeError, ValueError, AttributeError, Problem) as error:
         raise Problem(f"{path} is not a complete showtell model ({first_line(error)}): get it from its maker again.") from None

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from showtell.errors import Problem, first_line
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures import PictureOptions
+from showtell.pictures.opening import printable
 
 FORMAT_VERSION = 1
+LARGEST_NOTE = 200
+PLAIN = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
+"""By the annotation of an option, the types that a file may have for it; what else there is, options check by themselves."""
 LARGEST_CONFIG = 1 << 20
 """Bytes of config.json that are read at most."""
 Options = TypeVar("Options", EncoderOptions, DecoderOptions, PictureOptions)
@@ -46,9 +51,23 @@ def check_format(content: Any, path: Path, kind: str = "showtell") -> None:
         )
 
 
+def maker_told(content: dict[str, Any]) -> dict[str, Any]:
+    """What a model's maker may tell of its captions: "guess_below" and "note", as a `Captioner` has them.
+
+    Raises:
+        ValueError, TypeError: it is of another kind.
+    """
+    guess_below, note = content.get("guess_below"), str(content.get("note", ""))[:LARGEST_NOTE]
+    return {"guess_below": None if guess_below is None else float(guess_below), "note": printable(note)}
+
+
 def options_of(kind: Callable[..., Options], values: dict[str, Any]) -> Options:
     """An options dataclass from plain data; lists become the tuples they were."""
     options = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    for field in fields(options):
+        value, types = getattr(options, field.name), PLAIN.get(str(field.type))
+        if types and type(value) not in types:
+            raise TypeError(f"{field.name} is {value!r}")
     if found := options.problems():
         raise ValueError(" ".join(found))
     return options

@@ -76,7 +76,8 @@ class EfficientNetLite0(nn.Module):
     """N x 3 x S x S -> N x 1280 x S/32 x S/32 (7 x 7 for 224 pixels), values in 0..6.
 
     Attributes:
-        classifier: ImageNet's 1,000 classes from the mean over the map; it takes no part in `forward`.
+        classifier: ImageNet's 1,000 classes from the mean over the map; it takes no part in `forward`. All zeros once what it
+            reads has been trained for something else.
     """
 
     def __init__(self) -> None:
@@ -101,6 +102,10 @@ class EfficientNetLite0(nn.Module):
     def classify(self, grid: Tensor) -> Tensor:
         """Log-probabilities of ImageNet's classes (N x 1000) from the map as a grid (N x cells x 1280)."""
         return torch.log_softmax(self.classifier(grid.mean(dim=1)), dim=-1)
+
+    def forget_classes(self) -> None:
+        """Makes the classifier zeros: what it was trained on is about to change."""
+        nn.init.zeros_(self.classifier.weight)
 
     def layer_groups(self) -> dict[str, nn.Module]:
         """Groups of layers by name, from input to output."""

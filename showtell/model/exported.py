@@ -38,7 +38,7 @@ import numpy.typing as npt
 
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.model.captioner import Captioner, Found, Labels
-from showtell.model.config import check_format, options_of, read_config
+from showtell.model.config import check_format, maker_told, options_of, read_config
 from showtell.model.grid import GridShape
 from showtell.model.hub import CLASSES, GRAPHS
 from showtell.model.onnx_file import Graph, Signature
@@ -53,7 +53,6 @@ CONFIG, WORDS = "config.json", "vocab.json"
 FORMAT = "showtell onnx"
 MOST_LABELS = 10
 """Of a picture, the likeliest first."""
-LARGEST_NOTE = 200
 LARGEST = 1 << 16
 """Largest size that a folder may tell; the widest encoders give some 4,000 channels."""
 Floats = npt.NDArray[np.float32]
@@ -178,8 +177,7 @@ class ExportedCaptioner(Captioner):
         try:
             pictures = options_of(PictureOptions, content["pictures"])
             sizes = replace(_sizes(content, pictures, len(vocabulary)), classes=len(classes))
-            guess_below, note = content.get("guess_below"), str(content.get("note", ""))[:LARGEST_NOTE]
-            guess_below = None if guess_below is None else float(guess_below)
+            told = maker_told(content)
             sha256 = {file: str(content["graphs"][file]) for file in GRAPHS}
             decoder = options_of(DecoderOptions, content["architecture"]["decoder"])
             training, scores = dict(content["training"]), dict(content["scores"])
@@ -194,7 +192,7 @@ class ExportedCaptioner(Captioner):
         }
         captioner = cls(graphs, sizes, vocabulary, pictures, name, classes)
         captioner.training, captioner.scores = training, scores
-        captioner.guess_below, captioner.note = guess_below, printable(note)
+        captioner.guess_below, captioner.note = told["guess_below"], told["note"]
         captioner.no_repeat_ngram = decoder.no_repeat_ngram
         return captioner
 

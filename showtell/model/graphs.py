@@ -41,12 +41,12 @@ OPSET, IR = 18, 10
 class _Encoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.knows_classes = encoder, knows_classes(encoder)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         grid: Tensor = self.encoder(pixels.permute(0, 3, 1, 2))
         backbone = self.encoder.backbone
-        if isinstance(backbone, EfficientNetLite0) and knows_classes(self.encoder):
+        if isinstance(backbone, EfficientNetLite0) and self.knows_classes:
             return grid, backbone.classify(grid)
         return (grid,)
 
@@ -72,8 +72,8 @@ class _Step(nn.Module):
 
 
 def knows_classes(encoder: Encoder) -> bool:
-    """Whether its graph holds a classifier too: it has one, and what that was trained on stands still."""
-    return isinstance(encoder.backbone, EfficientNetLite0) and not encoder.options.trained_groups
+    """Whether its graph holds a classifier too: it has one that was not forgotten."""
+    return isinstance(encoder.backbone, EfficientNetLite0) and bool(encoder.backbone.classifier.weight.any())
 
 
 def class_names() -> list[str]:

@@ -132,6 +132,12 @@ class ExportOptions:
         found = []
         if not self.model_name or self.model_name.startswith(".") or set(self.model_name) & set('/\\:*?"<>|'):
             found.append(f"model_name is {self.model_name!r}; it must be a plain name, which files get.")
+        if self.format == "pt":
+            found += [
+                f"{name} is {getattr(self, name)}; it stands on the model card, which only the formats hub and onnx have."
+                for name in ("license", "data_license")
+                if getattr(self, name) != "unknown"
+            ]
         if self.push_to is not None and self.format != "hub":
             found.append(f"push_to is {self.push_to}; what is sent to the Hub is a folder, so format must be hub.")
         if self.quantize != "none" and self.format != "onnx":

@@ -38,7 +38,8 @@ class TorchCaptioner(Captioner):
     ) -> None:
         super().__init__(vocabulary, pictures, name)
         self.encoder, self.decoder = encoder.eval(), decoder.eval()
-        self._eyes, self.no_repeat_ngram = self.encoder, decoder.options.no_repeat_ngram
+        self._eyes = self.encoder
+        self.no_repeat_ngram = decoder.options.no_repeat_ngram
 
     @property
     def grid_shape(self) -> GridShape:
@@ -54,6 +55,7 @@ class TorchCaptioner(Captioner):
             raise Problem(f"{path}: {problem}") from None
         captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, name)
         captioner.training, captioner.scores = artefact.training, artefact.scores
+        captioner.guess_below, captioner.note = artefact.guess_below, artefact.note
         captioner._eyes = captioner.encoder.folded()  # what is saved stays as it was read
         return captioner
 
@@ -63,7 +65,7 @@ class TorchCaptioner(Captioner):
         Raises:
             Problem: it cannot be written.
         """
-        about = {"training": self.training, "scores": self.scores}
+        about = {"training": self.training, "scores": self.scores, "guess_below": self.guess_below, "note": self.note}
         save_folder(Artefact.of(self.encoder, self.decoder, self.vocabulary, self.pictures, **about), Path(folder))
 
     def push_to_hub(self, repository: str, *, private: bool = False, token: str | None = None) -> str:

@@ -160,11 +160,12 @@ def _saved_settings(file: Path) -> dict[str, dict[str, Any]]:
 
 def _check_settings(now: dict[str, Any], then: dict[str, Any], file: Path) -> None:
     free = MAY_CHANGE | ({"training.epochs"} if now["training"]["schedule"] != "cosine" else set())
+    told = {room: then.get(room, {}) for room in now}  # a setting that it does not name is younger than the run
     different = [
-        f"{room}.{name} was {then.get(room, {}).get(name)} and is {value}"
+        f"{room}.{name} was {told[room][name]} and is {value}"
         for room, values in now.items()
         for name, value in values.items()
-        if then.get(room, {}).get(name) != value and f"{room}.{name}" not in free
+        if told[room].get(name, value) != value and f"{room}.{name}" not in free
     ]
     if different:
         raise WrongUse(

@@ -19,7 +19,9 @@ from showtell.pictures import PictureOptions
 from showtell.training.options import TrainingOptions, WordsFrom
 from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab
 
-SHAPING = ("encoder", "grid", "embed_size", "hidden_size", "attention_dim", "grid_size", "word_query", "deep_output")
+SHAPING = (
+    "encoder", "grid", "embed_size", "hidden_size", "attention_dim", "grid_size", "word_query", "deep_output", "tied_embedding",
+)  # fmt: skip
 """Settings that say which weights there are, and of which shapes."""
 
 
@@ -94,6 +96,8 @@ def finetuning_start(
     words = choose_words(own, [caption for record in records for caption in record.captions], vocabulary, words_from)
     if words is own:
         notes: tuple[str, ...] = (f"The model's own {len(own) - len(SPECIALS):,} words serve for these captions.",)
+        if options.word_vectors is not None:
+            notes += (f"None of them is new, so {options.word_vectors} is not read.",)
     else:
         mouth, kept = move_vocabulary(mouth, own, words)
         count = len(words) - len(SPECIALS)

@@ -85,7 +85,7 @@ def test_several_languages(caption: Caption, monkeypatch: pytest.MonkeyPatch, ca
         "    de: Ein Ding  (0.68, a guess)",
     ]
     record = records("out.jsonl")[0]
-    said = {key: record[key] for key in ("caption", "words", "logprobs", "confidence")}
+    said = {key: record[key] for key in ("caption", "words", "logprobs", "confidence", "candidates")}
     assert record["languages"] == {"en": said, "de": said | {"caption": "Ein Ding", "words": ["ein", "Ding"], "guess": True}}
     figures = sorted(path.relative_to("figures").as_posix() for path in Path("figures").rglob("*.jpg"))
     assert figures == ["a_001.jpg", "de/a_001.jpg", "de/z.jpg", "z.jpg"]

@@ -145,7 +145,7 @@ def test_an_option_that_is_younger_than_the_file_had_its_default(caption: Captio
     del made_with["search"]["no_repeat_ngram"]
     path.write_text(json.dumps(made_with))
     assert caption(*NAMES, output="out.jsonl") == 1
-    with pytest.raises(WrongUse, match="no_repeat_ngram: None then, 3 now"):
+    with pytest.raises(WrongUse, match="no_repeat_ngram: the model's own then, 3 now"):
         caption(*NAMES, output="out.jsonl", search=SearchOptions(no_repeat_ngram=3))
 
 

@@ -241,6 +241,21 @@ def test_a_model_captions_the_split_and_is_scored(
     assert "captions on standard output" not in capsys.readouterr().out
 
 
+def test_captions_of_a_stranger_are_not_the_models_whose_place_they_take(
+    here: Path, captioning: Callable[[int], list[Any]]
+) -> None:
+    captioning(0)
+    (here / "evaluation").mkdir()
+    (here / "model.pt").write_bytes(b"weights")
+    (here / "a.jpg").touch()
+    common = ["--annotations", "references.csv", *CHEAP]
+    assert cli.main(["evaluate", "--model", "model.pt", *common]) == 0
+    assert cli.main(["evaluate", "--predictions", "said.json", "--overwrite", *common]) == 0
+    predictions = str(here / "evaluation" / "captions.jsonl")
+    assert cli.main(["evaluate", "--predictions", predictions, "--output_dir", "again", *common]) == 0
+    assert load_result(here / "again").protocol["model"] is None
+
+
 def test_a_model_that_reads_no_picture_is_a_problem(here: Path, captioning: Callable[[int], list[Any]]) -> None:
     from showtell.data.options import DataOptions
     from showtell.evaluation.options import EvaluationOptions

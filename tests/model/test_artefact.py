@@ -58,7 +58,7 @@ def test_a_saved_captioner_says_the_same(captioner: TorchCaptioner, saved: Path,
 
 def test_all_that_was_saved_comes_back(artefact: Artefact, saved: Path) -> None:
     again = load_artefact(saved)
-    for name in ("encoder_options", "decoder_options", "pictures", "vocabulary", "training", "scores"):
+    for name in ("encoder_options", "decoder_options", "pictures", "vocabulary", "training", "scores", "guess_below", "note"):
         assert getattr(again, name) == getattr(artefact, name)
     for part in ("encoder", "decoder"):
         before, after = getattr(artefact, part), getattr(again, part)
@@ -196,6 +196,9 @@ def test_a_newer_format_is_refused(saved: Path, version: Any) -> None:
         {"architecture": {"encoder": {"encoder": "tiny", "layers": 3}, "decoder": {}}},
         {"architecture": {"encoder": {}, "decoder": {"hidden_size": -1}}},
         {"architecture": {"encoder": {}, "decoder": {"hidden_size": "many"}}},
+        {"architecture": {"encoder": {}, "decoder": {"no_repeat_ngram": 2.5}}},
+        {"architecture": {"encoder": {"freeze_encoder": 1}, "decoder": {}}},
+        {"guess_below": []},
         {"pictures": {"picture_size": 1_000_000}},
         {"pictures": None},
         {"vocabulary": {"words": ["a"]}},

@@ -10,6 +10,7 @@ import torch
 from showtell.errors import Problem
 from showtell.model.efficientnet_lite import Convolution, publishers_names
 from showtell.model.encoder import Encoder, GridShape, build_encoder
+from showtell.model.graphs import knows_classes
 from showtell.model.options import EncoderOptions
 from showtell.model.weights import LITE_FILE, LITE_PACKAGE, lite_weights
 from showtell.pictures import PictureOptions, open_picture, shape
@@ -60,6 +61,15 @@ def test_groups_follow_one_another_and_the_classifier_is_none_of_them(encoder: E
     with torch.no_grad():
         torch.testing.assert_close(cut.from_maps(cut.maps(pixels)), encoder(pixels))
     assert not any(weight.requires_grad for weight in cut.backbone.classifier.parameters())
+
+
+def test_it_knows_classes_until_what_they_read_is_to_train() -> None:
+    network = Encoder(LITE, 64)
+    assert knows_classes(network)
+    network.backbone.forget_classes()
+    again = Encoder(LITE, 64)
+    again.load_state_dict(network.state_dict())
+    assert not knows_classes(again)
 
 
 def test_every_published_name_has_its_place(encoder: Encoder) -> None:

@@ -216,11 +216,24 @@ def test_a_folder_that_lacks_a_file_or_holds_anothers_is_named(options: ExportOp
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"model_name": "a/b"}, "a plain name"), ({"model_name": ""}, "a plain name"), ({"push_to": "a/b"}, "format must be hub")],
+    [
+        ({"model_name": "a/b"}, "a plain name"),
+        ({"model_name": ""}, "a plain name"),
+        ({"push_to": "a/b"}, "format must be hub"),
+        ({"license": "mit"}, "only the formats hub and onnx"),
+    ],
 )
 def test_options_that_cannot_be_are_named(changes: dict[str, Any], said: str) -> None:
     (problem,) = replace(ExportOptions(), **changes).problems()
     assert re.search(said, problem)
+
+
+@pytest.mark.parametrize("form", ["pt", "hub"])
+def test_guesses_and_the_makers_note_go_along(options: ExportOptions, pictures: list[Image.Image], form: str) -> None:
+    assert options.checkpoint is not None
+    save_artefact(replace(load_model(options.checkpoint), guess_below=1.0, note="for research"), options.checkpoint)
+    exported = Captioner.from_pretrained(export(replace(options, format=form)), "cpu")
+    assert exported.described.endswith("(for research)") and exported.caption(pictures[0]).guess
 
 
 def test_a_captioner_saves_itself(captioner: TorchCaptioner, pictures: list[Image.Image], tmp_path: Path) -> None:

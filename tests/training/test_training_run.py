@@ -183,6 +183,13 @@ def test_a_finished_run_goes_on_with_more_epochs(tmp_path: Path, scenes: Path) -
     same_run(longer, run(small(tmp_path / "b", scenes, epochs=2)))
 
 
+def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path, scenes, max_steps=1)
+    file = run(settings) / "settings.yaml"
+    file.write_text(file.read_text("utf-8").replace("  no_repeat_ngram: 0\n", ""), "utf-8")
+    assert len(losses(run(replace(settings, training=replace(settings.training, resume=True, max_steps=2))))) == 2
+
+
 def test_resuming_nothing_begins(tmp_path: Path, scenes: Path) -> None:
     assert len(losses(run(small(tmp_path, scenes, resume=True, epochs=1)))) == 3
 
