@@ -230,12 +230,7 @@ def _build_run(
     cached = not isinstance(training, CaptionedPictures)
     if options.captions_per_picture:
         training = SomeCaptions(training, options.captions_per_picture, options.seed)
-    trained = None if cached and eyes.frozen else eyes
-    model = (
-        SelfCritical(trained, mouth, Reward(splits.train, words), options.self_critical)
-        if options.self_critical
-        else TrainingModel(trained, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda)
-    )
+    model = training_model(begun, splits.train, options, cached)
     average = AveragedModel(model, multi_avg_fn=moving_average(options.ema), use_buffers=True) if options.ema else None
     prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
     processes = accelerator.process_index, accelerator.num_processes
@@ -245,15 +240,35 @@ def _build_run(
     if options.scored_pictures:
         free_running = FreeRunning(validation, splits.val, options.scored_pictures, words, options.batch_size, workers)
     return Run(
-        options, accelerator, prepared, model, average.to(accelerator.device) if average else None, optimizer,
-        Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
-        EarlyStopping(options.early_stop_patience, options.min_delta),
-        Feed(training, order, workers),
-        Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
-        Log(options.output_dir, at["step"], at["epoch"], accelerator.is_main_process),
-        eyes, words, pictures, free_running, str(data.annotations or data.data), unfreezing, _remembered(settings),
-        begun.before,
-    )  # fmt: skip
+        options=options,
+        accelerator=accelerator,
+        model=prepared,
+        plain_model=model,
+        average=average.to(accelerator.device) if average else None,
+        optimizer=optimizer,
+        schedule=Schedule(options.schedule, options.warmup, options.epochs * -(-order.batches // options.accumulate)),
+        stopping=EarlyStopping(options.early_stop_patience, options.min_delta),
+        training=Feed(training, order, workers),
+        validation=Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
+        log=Log(options.output_dir, at["step"], at["epoch"], accelerator.is_main_process),
+        encoder=eyes,
+        vocabulary=words,
+        pictures=pictures,
+        free_running=free_running,
+        data=str(data.annotations or data.data),
+        unfreezing=unfreezing,
+        settings=_remembered(settings),
+        before=begun.before,
+    )
+
+
+def training_model(begun: Start, records: Sequence[Record], options: TrainingOptions, cached: bool) -> TrainingModel:
+    """Encoder, decoder and loss; the encoder only where something of it is still to be computed in training."""
+    eyes, mouth = begun.encoder, begun.decoder
+    trained = None if cached and eyes.frozen else eyes
+    if options.self_critical:
+        return SelfCritical(trained, mouth, Reward(records, begun.vocabulary), options.self_critical)
+    return TrainingModel(trained, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda)
 
 
 def _remembered(settings: dict[str, Any]) -> dict[str, Any]:
