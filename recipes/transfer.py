@@ -165,7 +165,7 @@ def run(command: str, folder: Path, name: str, score: str) -> Curve:
 def run_command(command: str) -> None:
     """Shows a command and runs it; ends the recipe where it fails."""
     print(f"\n$ {command}", file=sys.stderr, flush=True)
-    status = subprocess.run([sys.executable, "-m", *shlex.split(command)]).returncode
+    status = subprocess.run([sys.executable, "-m", *shlex.split(command)], stdout=sys.stderr).returncode
     if status:
         sys.exit(status)
 
