@@ -55,7 +55,7 @@ SMALL_BATCHES = "--batch_size 16 --learning_rate 7e-4"
 FLAGS = {
     "en": "--embed_size 512 --attention_dim 512",
     "de": "--epochs 10 --tied_embedding",
-    "zh": f"--epochs 6 {SMALL_BATCHES} --tied_embedding --tokenizer character --word_query",
+    "zh": f"--epochs 6 {SMALL_BATCHES} --tokenizer character --word_query",
     "ar": f"--epochs 9 {SMALL_BATCHES}",
 }
 """Of a language's training, above recipes/box.yaml."""
