@@ -122,11 +122,11 @@ def mean(turns: Sequence[Curve]) -> Curve:
 def as_it_was(options: TransferOptions, name: str, data: str) -> Curve:
     """The model before it is fine-tuned, scored as runs score after an epoch."""
     folder = options.output / f"{name}_as_it_was"
-    if not (folder / "scores.json").is_file():
-        run_command(
-            f"showtell evaluate --model {shlex.quote(options.model)} {data} --split val "
-            f"--search greedy --metrics cider --output_dir {folder} --overwrite"
-        )
+    run_once(
+        f"showtell evaluate --model {shlex.quote(options.model)} {data} --split val --search greedy --metrics cider "
+        f"--output_dir {folder}",
+        folder,
+    )
     return Curve("the model as it was", [load_result(folder).scores["CIDEr-D"]["value"]], [0.0])
 
 
@@ -151,23 +151,25 @@ def finetune(options: TransferOptions, name: str, flags: str, score: str) -> Cur
 
 
 def run(command: str, folder: Path, name: str, score: str) -> Curve:
-    """Runs a command that is not done yet, and reads its log."""
-    done = folder / "done"
-    if not done.is_file() or done.read_text("utf-8") != command:
-        run_command(f"{command} --overwrite")
-        done.write_text(command, "utf-8")
+    """Runs a training that is not done yet, and reads its log."""
+    run_once(command, folder)
     events = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     epochs = [event for event in events if event["event"] == "epoch"]
     seconds = accumulate(event["training_seconds"] + event["validating_seconds"] for event in epochs)
     return Curve(name, [event[score] for event in epochs], [s / 60 for s in seconds])
 
 
-def run_command(command: str) -> None:
-    """Shows a command and runs it; ends the recipe where it fails."""
-    print(f"\n$ {command}", file=sys.stderr, flush=True)
-    status = subprocess.run([sys.executable, "-m", *shlex.split(command)], stdout=sys.stderr).returncode
+def run_once(command: str, folder: Path) -> None:
+    """Shows and runs a command, unless what lies in its folder was made by it; ends the recipe where it fails."""
+    done = folder / "done"
+    if done.is_file() and done.read_text("utf-8") == command:
+        return
+    command_line = f"{command} --overwrite"
+    print(f"\n$ {command_line}", file=sys.stderr, flush=True)
+    status = subprocess.run([sys.executable, "-m", *shlex.split(command_line)], stdout=sys.stderr).returncode
     if status:
         sys.exit(status)
+    done.write_text(command, "utf-8")
 
 
 def split_list(captions: Path, path: Path, pictures: int) -> Path:

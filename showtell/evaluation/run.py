@@ -159,7 +159,7 @@ def _search_name(search: dict[str, Any] | None) -> str | None:
         return None
     name = f"beam{search['beam_size']}" if search["search"] == "beam" else str(search["search"])
     usual = asdict(SearchOptions()) | {key: search[key] for key in ("search", "beam_size", "n_best")}
-    others = [key for key, value in search.items() if json.dumps(value) != json.dumps(usual[key])]
+    others = [key for key, value in search.items() if json.dumps(value) != json.dumps(usual.get(key))]
     return ",".join([name, *(f"{key}={search[key]}" for key in others)])
 
 

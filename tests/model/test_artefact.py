@@ -26,8 +26,9 @@ from showtell.vocabulary import Vocabulary
 @pytest.fixture
 def artefact(captioner: TorchCaptioner) -> Artefact:
     return Artefact.of(
-        captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures, training={"epochs": 3}, scores={"a": 0.5}
-    )
+        captioner.encoder, captioner.decoder, captioner.vocabulary, captioner.pictures, training={"epochs": 3}, scores={"a": 0.5},
+        guess_below=0.25, note="for research",
+    )  # fmt: skip
 
 
 @pytest.fixture

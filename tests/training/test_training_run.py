@@ -186,8 +186,18 @@ def test_a_finished_run_goes_on_with_more_epochs(tmp_path: Path, scenes: Path) -
 def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path: Path, scenes: Path) -> None:
     settings = small(tmp_path, scenes, max_steps=1)
     file = run(settings) / "settings.yaml"
-    file.write_text(file.read_text("utf-8").replace("  no_repeat_ngram: 0\n", ""), "utf-8")
+    now = file.read_text("utf-8")
+    assert "  no_repeat_ngram: 0\n" in now
+    file.write_text(now.replace("  no_repeat_ngram: 0\n", ""), "utf-8")
     assert len(losses(run(replace(settings, training=replace(settings.training, resume=True, max_steps=2))))) == 2
+
+
+@pytest.mark.parametrize("unfreeze", [(), ("2:head",)])
+def test_labels_are_forgotten_where_what_they_read_will_train(tmp_path: Path, scenes: Path, unfreeze: tuple[str, ...]) -> None:
+    lite = {"encoder": "efficientnet_lite0", "grid": "native", "freeze_encoder": True}
+    folder = run(small(tmp_path, scenes, **lite, unfreeze=unfreeze, max_steps=1, scored_pictures=0))
+    known = weights(folder / "last_model.pt")["encoder.backbone.classifier.weight"].any()
+    assert bool(known) == (not unfreeze)
 
 
 def test_resuming_nothing_begins(tmp_path: Path, scenes: Path) -> None:
