@@ -35,6 +35,18 @@ class Backbone(nn.Module):
         """Groups of layers by name, from input to output."""
         raise NotImplementedError
 
+    @property
+    def knows_classes(self) -> bool:
+        """Whether `classify` can name what a picture shows."""
+        return False
+
+    def classify(self, grid: Tensor) -> Tensor:
+        """Log-probabilities of ImageNet's classes (N x 1000) from the map as a grid (N x cells x C)."""
+        raise NotImplementedError
+
+    def forget_classes(self) -> None:
+        """What the classes were read from is about to change; nothing to do where there are none."""
+
     def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
         """Takes over weights; `source` is what a message calls them.
 

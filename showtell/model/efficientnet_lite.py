@@ -99,6 +99,11 @@ class EfficientNetLite0(nn.Module):
             pictures = group(pictures)
         return pictures
 
+    @property
+    def knows_classes(self) -> bool:
+        """Whether the classifier has not been forgotten."""
+        return bool(self.classifier.weight.any())
+
     def classify(self, grid: Tensor) -> Tensor:
         """Log-probabilities of ImageNet's classes (N x 1000) from the map as a grid (N x cells x 1280)."""
         return torch.log_softmax(self.classifier(grid.mean(dim=1)), dim=-1)

@@ -24,7 +24,6 @@ from showtell.errors import Problem, first_line, missing_extra
 from showtell.model.artefact import Artefact
 from showtell.model.card import Licences, model_card
 from showtell.model.decoder import Decoder, State
-from showtell.model.efficientnet_lite import EfficientNetLite0
 from showtell.model.encoder import Encoder
 from showtell.model.exported import FORMAT, Sizes
 from showtell.model.folder import CARD, CONFIG, WORDS, replaced_whole, write
@@ -41,14 +40,11 @@ OPSET, IR = 18, 10
 class _Encoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.encoder, self.knows_classes = encoder, knows_classes(encoder)
+        self.encoder, self.knows_classes = encoder, encoder.backbone.knows_classes
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         grid: Tensor = self.encoder(pixels.permute(0, 3, 1, 2))
-        backbone = self.encoder.backbone
-        if isinstance(backbone, EfficientNetLite0) and self.knows_classes:
-            return grid, backbone.classify(grid)
-        return (grid,)
+        return (grid, self.encoder.backbone.classify(grid)) if self.knows_classes else (grid,)
 
 
 class _Start(nn.Module):
@@ -71,11 +67,6 @@ class _Step(nn.Module):
         return log_probabilities, state.hidden, state.cell, attention
 
 
-def knows_classes(encoder: Encoder) -> bool:
-    """Whether its graph holds a classifier too: it has one that was not forgotten."""
-    return isinstance(encoder.backbone, EfficientNetLite0) and bool(encoder.backbone.classifier.weight.any())
-
-
 def class_names() -> list[str]:
     """ImageNet's 1,000 labels, in the order of the classifiers that are trained on it."""
     from torchvision.models import ResNet50_Weights
@@ -89,7 +80,7 @@ def graph_sizes(encoder: Encoder, decoder: Decoder) -> Sizes:
     features = options.grid_size or decoder.channels
     return Sizes(
         encoder.picture_size, encoder.grid_shape, decoder.vocabulary_size, encoder.channels, features,
-        options.attention_dim, options.hidden_size, len(class_names()) if knows_classes(encoder) else 0,
+        options.attention_dim, options.hidden_size, len(class_names()) if encoder.backbone.knows_classes else 0,
     )  # fmt: skip
 
 

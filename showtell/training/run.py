@@ -21,7 +21,6 @@ from showtell.data.splits import Splits, split_records
 from showtell.errors import Problem, WrongUse, first_line, out_of_memory
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
-from showtell.model.efficientnet_lite import EfficientNetLite0
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.model.transfer import model_info
@@ -221,7 +220,7 @@ def _build_run(
     """
     eyes, mouth, words = begun.encoder, begun.decoder, begun.vocabulary
     unfreezing = Unfreezing(eyes, options.unfreeze)
-    if isinstance(eyes.backbone, EfficientNetLite0) and not eyes.frozen:
+    if not eyes.frozen:
         eyes.backbone.forget_classes()
     if options.unfreeze and accelerator.num_processes > 1:
         raise WrongUse("unfreeze works with one process only, since the others are told at the start what trains.")

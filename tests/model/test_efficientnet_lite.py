@@ -10,7 +10,6 @@ import torch
 from showtell.errors import Problem
 from showtell.model.efficientnet_lite import Convolution, publishers_names
 from showtell.model.encoder import Encoder, GridShape, build_encoder
-from showtell.model.graphs import knows_classes
 from showtell.model.options import EncoderOptions
 from showtell.model.weights import LITE_FILE, LITE_PACKAGE, lite_weights
 from showtell.pictures import PictureOptions, open_picture, shape
@@ -65,11 +64,11 @@ def test_groups_follow_one_another_and_the_classifier_is_none_of_them(encoder: E
 
 def test_it_knows_classes_until_what_they_read_is_to_train() -> None:
     network = Encoder(LITE, 64)
-    assert knows_classes(network)
+    assert network.backbone.knows_classes
     network.backbone.forget_classes()
     again = Encoder(LITE, 64)
     again.load_state_dict(network.state_dict())
-    assert not knows_classes(again)
+    assert not again.backbone.knows_classes
 
 
 def test_every_published_name_has_its_place(encoder: Encoder) -> None:
