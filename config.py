@@ -2,7 +2,8 @@
 
 A YAML file (--config FILE) and flags (--batch_size 16) stand above what is set here. Any other setting that
 `python train.py --help` explains can be added in upper case as well, for instance ENCODER = "resnet34" or MIN_FREQUENCY = 3.
-finetune.py takes where things lie and the machine from here; the rest is the model's own, or its flags.
+finetune.py takes from here what is neither the model's nor of its first training: not VOCAB_PATH, LEARNING_RATE,
+NUM_EPOCHS, BATCH_SIZE, GRAD_CLIP or the sizes.
 The command `showtell` does not read this file; it has the same defaults.
 """
 

@@ -48,7 +48,7 @@ def main() -> None:
         "--no_memory", action="store_true", help="skip the runs that measure memory, each in a process of its own"
     )
     parser.add_argument(
-        "--output_dir", type=Path, default=Path("runs/bench"), help="folder for results.json, growth.json, growth.png"
+        "--output_dir", type=Path, default=Path("runs/bench"), help="folder for results_DEVICE.json, growth_DEVICE.json and .png"
     )
     parser.add_argument("--into", type=Path, help="Markdown file whose table is to be replaced: docs/speed.md")
     options = parser.parse_args()

@@ -8,7 +8,7 @@ decoder's: N pictures, R rows of a picture, P cells, A attention.
 - No sum is shared between programs (the kernel's copies that run side by side), so that the same inputs give the same bits.
 - The context is not in here: it is a matrix product that reads the grid once, which libraries do at the memory's rate.
 
-This file is imported where there are a GPU and Triton, by `attention.fused_weights`.
+This file is imported where there are a GPU and Triton, by `attention.kernel_weights`.
 """
 
 from __future__ import annotations

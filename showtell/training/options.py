@@ -71,7 +71,7 @@ class TrainingOptions:
     min_delta: float = 0.001
     """A score counts as better if it is better by this much."""
     cache_features: bool = True
-    """With a frozen encoder: compute its outputs once, without augmentation, and keep them in the cache folder."""
+    """With a frozen encoder: compute its outputs once, of so many cache_views, and keep them in the cache folder."""
     cache_maps: bool = False
     """With an encoder that trains in part: compute its frozen part once as well, so that a step costs the other part only."""
     cache_views: int = 1
