@@ -8,52 +8,13 @@ from importlib.util import find_spec
 
 from torch import Tensor, nn
 
-from showtell.errors import Problem, WrongUse, missing_extra
-from showtell.model.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite0, publishers_names
+from showtell.errors import WrongUse, missing_extra
+from showtell.model.backbone import Backbone, load_whole
+from showtell.model.efficientnet_lite import EfficientNetLite0
 from showtell.model.options import EncoderOptions
 from showtell.model.tiny import Tiny
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class Backbone(nn.Module):
-    """Normalised pictures N x 3 x S x S in, feature maps N x C x rows x columns out."""
-
-    fine_grid = False
-    """Whether its own grid is fine already and is not pooled up."""
-    chained = False
-    """Whether each of its groups takes what the one before gives, so that it can be cut between any two."""
-    pixel_mean, pixel_std = IMAGENET_MEAN, IMAGENET_STD
-    """Of red, green, blue in 0..1: what it was trained to have subtracted and divided by, unless its weights say otherwise."""
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def layer_groups(self) -> dict[str, nn.Module]:
-        """Groups of layers by name, from input to output."""
-        raise NotImplementedError
-
-    @property
-    def knows_classes(self) -> bool:
-        """Whether `classify` can name what a picture shows."""
-        return False
-
-    def classify(self, grid: Tensor) -> Tensor:
-        """Log-probabilities of ImageNet's classes (N x 1000) from the map as a grid (N x cells x C)."""
-        raise NotImplementedError
-
-    def forget_classes(self) -> None:
-        """What the classes were read from is about to change; nothing to do where there are none."""
-
-    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
-        """Takes over weights; `source` is what a message calls them.
-
-        Raises:
-            Problem: they do not fit.
-        """
-        _load(self, tensors, source)
 
 
 class ResNet(Backbone):
@@ -93,7 +54,7 @@ class ResNet(Backbone):
             if not name.startswith("fc."):
                 head = next((old for old in stem if name.startswith(old)), "")
                 renamed[stem.get(head, "") + name.removeprefix(head)] = tensor
-        _load(self, renamed, source)
+        load_whole(self, renamed, source)
 
 
 class Timm(Backbone):
@@ -122,32 +83,10 @@ class Timm(Backbone):
         # A network cut off at a feature map has `stages_0.` or `model.stages.0.` where the whole one has `stages.0.`.
         ours = {name.removeprefix("model.").replace(".", "_"): name for name in self.net.state_dict()}
         given = {name.replace(".", "_"): tensor for name, tensor in tensors.items()}
-        _load(self.net, {name: given[key] for key, name in ours.items() if key in given}, source)
+        load_whole(self.net, {name: given[key] for key, name in ours.items() if key in given}, source)
 
 
-class LiteBackbone(EfficientNetLite0, Backbone):
-    """EfficientNet-Lite0 (showtell/model/efficientnet_lite.py)."""
-
-    chained = True
-    pixel_mean, pixel_std = PIXEL_MEAN, PIXEL_STD
-
-    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
-        """Takes the publisher's names (_conv_stem, _blocks.0._bn1 ...), or ours."""
-        ours = publishers_names()
-        renamed = {}
-        for name, tensor in tensors.items():
-            head = next((theirs for theirs in ours if name.startswith(theirs)), "")
-            renamed[ours.get(head, "") + name.removeprefix(head)] = tensor
-        _load(self, renamed, source)
-
-
-class TinyBackbone(Tiny, Backbone):
-    """The small network for scenes (showtell/model/tiny.py), trained from nothing."""
-
-    fine_grid = True
-
-
-OURS: dict[str, Callable[[], Backbone]] = {"efficientnet_lite0": LiteBackbone, "tiny": TinyBackbone}
+OURS: dict[str, Callable[[], Backbone]] = {"efficientnet_lite0": EfficientNetLite0, "tiny": Tiny}
 
 
 def check_encoder(name: str) -> None:
@@ -176,18 +115,3 @@ def build_backbone(options: EncoderOptions) -> Backbone:
     if options.encoder in OURS:
         return OURS[options.encoder]()
     return Timm(options) if options.encoder.startswith("timm:") else ResNet(options)
-
-
-def _load(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    wanted = module.state_dict()
-    # Old files lack the batch counters, which nothing here reads.
-    given = dict(tensors) | {
-        name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked") and name not in tensors
-    }
-    missing, unknown = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-    other = sorted(name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape)
-    for names, what in ((missing, "lacks"), (unknown, "has an unknown"), (other, "has another shape of")):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise Problem(f"{source} does not fit this encoder: it {what} {names[0]}{more}; name the encoder it was made for.")
-    module.load_state_dict(given)

@@ -6,16 +6,17 @@ int8 run it well (Google's EfficientNet-Lite, 2020). Trained with TensorFlow, so
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from showtell.model.backbone import Backbone, load_whole
+
 EPSILON = 1e-3
 """Of its BatchNorms, as TensorFlow has it."""
-PIXEL_MEAN, PIXEL_STD = (127 / 255,) * 3, (128 / 255,) * 3
-"""It takes (x - 127) / 128 of RGB in 0..255; here in 0..1."""
 CLASSES = 1000
 
 
@@ -72,13 +73,16 @@ class Block(nn.Module):
         return features + narrow if self.shortcut else narrow
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Backbone):
     """N x 3 x S x S -> N x 1280 x S/32 x S/32 (7 x 7 for 224 pixels), values in 0..6.
 
     Attributes:
         classifier: ImageNet's 1,000 classes from the mean over the map; it takes no part in `forward`. All zeros once what it
             reads has been trained for something else.
     """
+
+    chained = True
+    pixel_mean, pixel_std = (127 / 255,) * 3, (128 / 255,) * 3  # it takes (x - 127) / 128 of RGB in 0..255
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +119,15 @@ class EfficientNetLite0(nn.Module):
     def layer_groups(self) -> dict[str, nn.Module]:
         """Groups of layers by name, from input to output."""
         return {name: group for name, group in self.named_children() if name != "classifier"}
+
+    def load_weights(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Takes the publisher's names (_conv_stem, _blocks.0._bn1 ...), or ours."""
+        ours = publishers_names()
+        renamed = {}
+        for name, tensor in tensors.items():
+            head = next((theirs for theirs in ours if name.startswith(theirs)), "")
+            renamed[ours.get(head, "") + name.removeprefix(head)] = tensor
+        load_whole(self, renamed, source)
 
 
 def publishers_names() -> dict[str, str]:

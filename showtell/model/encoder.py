@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from showtell.errors import WrongUse, first_line
-from showtell.model.backbones import Backbone, Timm, build_backbone, check_encoder
+from showtell.model.backbone import Backbone
+from showtell.model.backbones import Timm, build_backbone, check_encoder
 from showtell.model.grid import GridShape
 from showtell.model.options import EncoderOptions
 from showtell.model.weights import load_backbone_weights

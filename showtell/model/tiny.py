@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from showtell.model.backbone import Backbone
+
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
@@ -26,13 +28,15 @@ class Residual(nn.Module):
         return torch.relu(features + self.body(features))
 
 
-class Tiny(nn.Module):
+class Tiny(Backbone):
     """N x 3 x S x S -> N x 98 x S/8 x S/8 (14 x 14 for scenes of 112 pixels).
 
     A cell sees little beyond its own object, so that what attention reads of an object it must read there: with self-attention
     over the cells as many objects were named rightly, but attention no longer pointed at what the words named. What it reads
     there includes the place, in two channels of their own: relations are differences of places.
     """
+
+    fine_grid = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from showtell.errors import WrongUse
-from showtell.model.backbones import IMAGENET_MEAN, IMAGENET_STD
+from showtell.model.backbone import IMAGENET_MEAN, IMAGENET_STD
 from showtell.model.encoder import Encoder, GridShape, build_encoder
 from showtell.model.options import EncoderOptions
 

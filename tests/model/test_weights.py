@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from showtell.errors import Problem, WrongUse
-from showtell.model.backbones import IMAGENET_MEAN
+from showtell.model.backbone import IMAGENET_MEAN
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import EncoderOptions
 from showtell.model.weights import load_backbone_weights
