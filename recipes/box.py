@@ -26,10 +26,11 @@ from showtell.errors import Problem
 from showtell.evaluation.results import load_result
 from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
-from showtell.model.exported import CONFIG, ENCODER
+from showtell.model.config import CLASSES, CONFIG, GRAPHS
+from showtell.model.exported import ENCODER
 from showtell.model.folder import replaced_whole
 from showtell.model.graphs import save_graphs, trace
-from showtell.model.hub import BOX_FOLDER, CLASSES, GRAPHS
+from showtell.model.hub import BOX_FOLDER
 from showtell.model.quantization import CALIBRATION_PICTURES, calibration_pixels, dynamic, quantised
 from showtell.model.regained import origins
 from showtell.training.models import trainings
@@ -264,7 +265,7 @@ def keep_if_better(candidate: Path, box: Path, language: str) -> None:
             raise Problem(
                 f"the candidate's CIDEr-D is {100 * new['value']:.2f}, that of the box {100 * old['value']:.2f}: the box stays."
             )
-    others = [path.parent.name for path in box.glob("*/config.json") if path.parent.name != language]
+    others = [path.parent.name for path in box.glob(f"*/{CONFIG}") if path.parent.name != language]
     if others and _sha256(box / ENCODER) != _sha256(candidate / ENCODER):
         raise Problem(f"the box has another encoder, which {', '.join(others)} need: make those with this one too.")
     new_size = sum(_size(folder) for folder in [candidate, *(box / other for other in others)])

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
 from showtell.look import attention_figure
-from showtell.model.artefact import Artefact, save_artefact
+from showtell.model.artefact import Artefact, artefact_of, save_artefact
 from showtell.model.captioner import Caption, Source
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
@@ -115,11 +115,8 @@ def load_pretrained_model(
     """
     where, artefact = resolve_device(str(device)), load_model(pretrained_path)
     if vocab_path is not None:
-        artefact.check_own(load_vocab(vocab_path), Path(vocab_path), pretrained_path)
-    try:
-        encoder, decoder = artefact.build()
-    except Problem as problem:
-        raise Problem(f"{pretrained_path}: {problem}") from None
+        artefact.check_own(vocab_path, pretrained_path)
+    encoder, decoder = artefact.build(pretrained_path)
     return encoder.to(where), decoder.to(where), artefact.vocabulary
 
 
@@ -143,7 +140,7 @@ def save_pretrained_model(
     """
     path = Path(path)
     artefact = Artefact.of(encoder, decoder, vocab, encoder.pictures, **about)
-    artefact.check_vocabulary(vocab)
+    artefact.check_size(path)
     save_artefact(artefact.halved() if half else artefact, path)
     place = vocabulary_place(path, vocab)
     save_vocab(vocab, place)
@@ -173,9 +170,10 @@ def load_checkpoint(path: str | Path, device: str = "auto") -> Checkpoint:
     file = find_model(path)
     if file.is_dir():
         raise Problem(f"{path} is a model folder, which has no state of a run: name a run's last_model.pt.")
-    state = load_checkpoint_state(file)["checkpoint"]
-    encoder, decoder, vocab = load_pretrained_model(path, device=device)
-    return Checkpoint(encoder, decoder, vocab, load_model(path).training, state)
+    where, content = resolve_device(device), load_checkpoint_state(file)
+    artefact = artefact_of(content, file)
+    encoder, decoder = artefact.build(path)
+    return Checkpoint(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.training, content["checkpoint"])
 
 
 def print_model_info(encoder: Encoder, decoder: Decoder, optimizer: torch.optim.Optimizer | None = None) -> None:

@@ -57,20 +57,20 @@ class Artefact:
         """What is to be saved of a live encoder and decoder."""
         return cls(encoder.options, decoder.options, pictures, vocabulary, encoder.state_dict(), decoder.state_dict(), **about)
 
-    def build(self) -> tuple[Encoder, Decoder]:
-        """Encoder and decoder with these weights, in evaluation mode.
+    def build(self, name: str | Path = "this model") -> tuple[Encoder, Decoder]:
+        """Encoder and decoder with these weights, in evaluation mode; `name` is what messages call the model.
 
         Raises:
             Problem: the weights do not fit the architecture or the vocabulary.
         """
-        self.check_vocabulary(self.vocabulary)
+        self.check_size(name)
         try:
-            encoder = Encoder(replace(self.encoder_options, encoder_weights="none"), self.pictures.picture_size)
+            encoder = Encoder(self.encoder_options, self.pictures.picture_size)
             encoder.load_state_dict(self.encoder)
             decoder = self.build_decoder(self.decoder_options, encoder.channels)
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise Problem(f"the weights do not fit the architecture that the file names ({first_line(error)}).") from None
-        encoder.options, encoder.pictures = self.encoder_options, self.pictures
+            raise Problem(f"{name}: the weights do not fit the architecture that it names ({first_line(error)}).") from None
+        encoder.pictures = self.pictures
         return encoder.eval(), decoder.eval()
 
     def build_decoder(self, options: DecoderOptions, channels: int) -> Decoder:
@@ -85,25 +85,27 @@ class Artefact:
         decoder.load_state_dict(self.decoder)
         return decoder
 
-    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
-        """See that a vocabulary has as many words as the decoder's weights are for.
+    def check_size(self, name: str | Path) -> None:
+        """See that the vocabulary has as many words as the decoder's weights are for; `name` is what messages call the model.
 
         Raises:
             Problem: it has not; the sentence names both sizes.
         """
         rows = len(self.decoder.get("embedding.weight", ()))
-        if rows != len(vocabulary):
+        if rows != len(self.vocabulary):
             raise Problem(
-                f"the vocabulary has {len(vocabulary)} words, but the decoder's weights are for {rows}: "
+                f"{name}: the vocabulary has {len(self.vocabulary)} words, but the decoder's weights are for {rows}: "
                 "give the vocabulary that this model was trained with."
             )
 
-    def check_own(self, vocabulary: Vocabulary, path: Path, model: Path | str) -> None:
-        """See that the vocabulary read from `path` is the one of this model, which messages call `model`.
+    def check_own(self, path: str | Path, model: str | Path) -> None:
+        """See that the vocabulary file at `path` is the one of this model, which messages call `model`.
 
         Raises:
             WrongUse: it is another; the sentence names both sizes.
+            Problem: it cannot be read.
         """
+        vocabulary = load_vocab(path)
         if vocabulary.checksum != self.vocabulary.checksum:
             raise WrongUse(
                 f"the vocabulary {path} does not belong to {model}: it has {len(vocabulary)} words, the model was trained with "

@@ -1,4 +1,5 @@
-"""What model files say of themselves as plain data: read within bounds, checked, and made into options. Imports no torch."""
+"""What a model's folder holds by name, and what model files say of themselves as plain data: read within bounds, checked, and
+made into options. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,6 +15,12 @@ from showtell.pictures import PictureOptions
 from showtell.pictures.opening import printable
 
 FORMAT_VERSION = 1
+WEIGHTS, CONFIG, WORDS, CARD = FILES = ("model.safetensors", "config.json", "vocab.json", "README.md")
+"""Of a model's folder (showtell/model/folder.py)."""
+GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
+"""What an exported model's folder has in place of weights (showtell/model/exported.py)."""
+CLASSES = "classes.txt"
+"""The labels of the encoder's own classifier, where the graph of the encoder holds one."""
 LARGEST_NOTE = 200
 PLAIN = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
 """By the annotation of an option, the types that a file may have for it; what else there is, options check by themselves."""

@@ -11,7 +11,8 @@ from typing import Any
 from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import Artefact, save_artefact
 from showtell.model.card import Licences
-from showtell.model.folder import FILES, save_folder
+from showtell.model.config import FILES
+from showtell.model.folder import save_folder
 from showtell.model.hub import load_model, push_folder
 from showtell.model.options import ExportOptions
 from showtell.vocabulary import Vocabulary, load_vocab, save_vocab
@@ -30,9 +31,9 @@ def export(options: ExportOptions) -> Path:
     if options.checkpoint is None:
         raise WrongUse("No model to export: name one with --checkpoint.")
     artefact = load_model(options.checkpoint)
-    artefact.build()  # what cannot be used is not given away
+    artefact.build(options.checkpoint)  # what cannot be used is not given away
     if options.vocab is not None:
-        artefact.check_own(load_vocab(options.vocab), options.vocab, options.checkpoint)
+        artefact.check_own(options.vocab, options.checkpoint)
     encoder = replace(artefact.encoder_options, encoder_weights=Path(artefact.encoder_options.encoder_weights).name)
     artefact = replace(artefact, encoder_options=encoder, training=_presentable(artefact.training))
     if options.scores:

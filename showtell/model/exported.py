@@ -38,9 +38,8 @@ import numpy.typing as npt
 
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.model.captioner import Captioner, Found, Labels
-from showtell.model.config import check_format, maker_told, options_of, read_config
+from showtell.model.config import CLASSES, CONFIG, GRAPHS, WORDS, check_format, maker_told, options_of, read_config
 from showtell.model.grid import GridShape
-from showtell.model.hub import CLASSES, GRAPHS
 from showtell.model.onnx_file import Graph, Signature
 from showtell.model.options import DecoderOptions
 from showtell.pictures import PictureOptions
@@ -49,7 +48,6 @@ from showtell.search import SearchOptions, search
 from showtell.vocabulary import END, START, Vocabulary, load_vocab
 
 ENCODER, START_GRAPH, STEP = GRAPHS
-CONFIG, WORDS = "config.json", "vocab.json"
 FORMAT = "showtell onnx"
 MOST_LABELS = 10
 """Of a picture, the likeliest first."""

@@ -23,10 +23,9 @@ from showtell.errors import Problem, first_line
 from showtell.files import written_whole
 from showtell.model.artefact import Artefact, artefact_of
 from showtell.model.card import Licences, model_card
-from showtell.model.config import check_format, read_config
+from showtell.model.config import CARD, CONFIG, WEIGHTS, WORDS, check_format, read_config
 from showtell.vocabulary import load_vocab, save_vocab
 
-WEIGHTS, CONFIG, WORDS, CARD = FILES = ("model.safetensors", "config.json", "vocab.json", "README.md")
 LARGEST_HEADER = 8 << 20
 """Bytes of a safetensors header that are read at most; a ResNet-152's takes 100 kB."""
 

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from showtell.errors import Problem, first_line, missing_extra
 from showtell.model.artefact import Artefact
 from showtell.model.card import Licences, model_card
+from showtell.model.config import CARD, CLASSES, CONFIG, GRAPHS, WORDS
 from showtell.model.decoder import Decoder, State
 from showtell.model.encoder import Encoder
 from showtell.model.exported import FORMAT, Sizes
-from showtell.model.folder import CARD, CONFIG, WORDS, replaced_whole, write
-from showtell.model.hub import CLASSES, GRAPHS
+from showtell.model.folder import replaced_whole, write
 from showtell.vocabulary import save_vocab
 
 if TYPE_CHECKING:

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING
 
 import showtell
 from showtell.errors import Problem, WrongUse, first_line, missing_extra
+from showtell.model.config import CLASSES, CONFIG, FILES, GRAPHS
 
 if TYPE_CHECKING:
     from showtell.model.artefact import Artefact
 
 REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*")
 """owner/name, as the Hub has it."""
-GRAPHS = ("encoder.onnx", "start.onnx", "step.onnx")
-"""What an exported model's folder has in place of weights (showtell/model/exported.py)."""
-CLASSES = "classes.txt"
-"""The labels of the encoder's own classifier, where the graph of the encoder holds one."""
 
 BOX = "box"
 """The name of the captioner that comes with showtell; it wins over what lies in the current folder under that name."""
@@ -36,7 +33,7 @@ def is_box(name: str | Path) -> bool:
 
 def box_languages() -> list[str]:
     """What the box speaks, by folder."""
-    return sorted(path.parent.name for path in BOX_FOLDER.glob("*/config.json"))
+    return sorted(path.parent.name for path in BOX_FOLDER.glob(f"*/{CONFIG}"))
 
 
 def find_in_box(name: str | Path) -> dict[str, Path]:
@@ -75,8 +72,6 @@ def find_model(name: str | Path) -> Path:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError:
         raise missing_extra("The Hugging Face Hub", "train") from None
-    from showtell.model.folder import FILES
-
     try:
         return Path(snapshot_download(repository, allow_patterns=[*FILES, *GRAPHS, CLASSES]))
     except Exception as error:  # of its own kinds, of its HTTP library's, of the disk
@@ -118,8 +113,6 @@ def push_folder(folder: Path, repository: str, *, private: bool = False, token: 
     Raises:
         Problem: the Hub refuses it or cannot be reached.
     """
-    from showtell.model.folder import FILES
-
     if not REPOSITORY.fullmatch(repository):
         raise Problem(f"{repository} is no name of a repository: give OWNER/NAME.")
     try:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.model.artefact import Artefact, artefact_of
-from showtell.model.config import read_config
+from showtell.model.config import CONFIG, WORDS, options_of, read_config
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
-from showtell.model.exported import CONFIG, ENCODER, WORDS, ExportedCaptioner
+from showtell.model.exported import ENCODER, ExportedCaptioner
 from showtell.model.onnx_file import initializers
 from showtell.model.options import EncoderOptions
 from showtell.vocabulary import load_vocab
@@ -53,17 +53,13 @@ def regain(folder: Path) -> Artefact:
             weight = _weight(graphs[file], origin)
             part, _, inner = name.partition(".")
             parts[part][inner] = torch.tensor(weight.T if transposed else weight)
-        options = EncoderOptions(**_plain(content["architecture"]["encoder"]))
-        encoder = Encoder(EncoderOptions(**vars(options) | {"encoder_weights": "none"}), content["pictures"]["picture_size"])
+        options = options_of(EncoderOptions, content["architecture"]["encoder"])
+        encoder = Encoder(options, content["pictures"]["picture_size"])
         parts["encoder"] |= dict(_neutral(encoder, parts["encoder"]))
         words = load_vocab(folder / WORDS).to_dict()
         return artefact_of(content | {"vocabulary": words} | parts, folder)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise Problem(f"the weights of {folder} cannot be read ({first_line(error)}): get it from its maker again.") from None
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _weight(graph: Arrays, name: str) -> npt.NDArray[np.float32]:

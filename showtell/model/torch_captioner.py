@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from showtell.errors import Problem
 from showtell.model.artefact import Artefact
 from showtell.model.captioner import Captioner, Found
 from showtell.model.decoder import Decoder
@@ -49,10 +48,7 @@ class TorchCaptioner(Captioner):
     def load(cls, path: Path, device: str, name: str) -> TorchCaptioner:
         """As `Captioner.from_pretrained`, of every model with weights; `name` is what records call it."""
         where, artefact = resolve_device(device), load_model(path)
-        try:
-            encoder, decoder = artefact.build()
-        except Problem as problem:
-            raise Problem(f"{path}: {problem}") from None
+        encoder, decoder = artefact.build(path)
         captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, name)
         captioner.training, captioner.scores = artefact.training, artefact.scores
         captioner.guess_below, captioner.note = artefact.guess_below, artefact.note

@@ -91,7 +91,7 @@ def finetuning_start(
     artefact = load_model(options.pretrained_path)
     own = artefact.vocabulary
     if options.vocab is not None:
-        artefact.check_own(load_vocab(options.vocab), options.vocab, options.pretrained_path)
+        artefact.check_own(options.vocab, options.pretrained_path)
     eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
     words = choose_words(own, [caption for record in records for caption in record.captions], vocabulary, words_from)
     if words is own:
@@ -180,7 +180,7 @@ def loaded_model(
     theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
     options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
     eyes = Encoder(options, pictures.picture_size)
-    artefact.check_vocabulary(artefact.vocabulary)
+    artefact.check_size(path)
     try:
         eyes.load_state_dict(artefact.encoder)
         mouth = artefact.build_decoder(decoder, eyes.channels)

@@ -15,8 +15,9 @@ import torch
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.captioner import Captioner
+from showtell.model.config import CLASSES
 from showtell.model.exported import ENCODER, ExportedCaptioner
-from showtell.model.hub import BOX_FOLDER, CLASSES, box_languages, find_model, is_box, load_model
+from showtell.model.hub import BOX_FOLDER, box_languages, find_model, is_box, load_model
 from showtell.model.regained import _weight
 from showtell.model.torch_captioner import TorchCaptioner
 from showtell.pictures import open_picture, shape

@@ -20,11 +20,12 @@ from showtell.data.scenes import ScenesOptions, write_scenes
 from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import Artefact, save_artefact
 from showtell.model.captioner import Caption, Captioner
+from showtell.model.config import GRAPHS
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.export import export
 from showtell.model.exported import ExportedCaptioner
-from showtell.model.hub import GRAPHS, load_model
+from showtell.model.hub import load_model
 from showtell.model.onnx_file import Graph, threads
 from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
 from showtell.model.torch_captioner import TorchCaptioner
