@@ -6,6 +6,11 @@ the sentence without a traceback and leaves with the exception's `status`. Any o
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class Problem(Exception):
     """It could not be done (disk full, no network, a broken file): the sentence says what happened, to what, and what to do."""
@@ -33,3 +38,22 @@ def first_line(error: Exception) -> str:
     """What an error says, short enough to stand inside a sentence."""
     text = str(error).strip()
     return text.splitlines()[0].rstrip(".:") if text else type(error).__name__
+
+
+@contextmanager
+def disk_sentences(path: Path) -> Iterator[None]:
+    """What the disk refuses in this block, as a sentence.
+
+    Args:
+        path: what it names where the error names no file.
+
+    Raises:
+        Problem: something could not be read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be read and written"
+        raise Problem(
+            f"{error.filename or path} cannot be written ({error.strerror or error}): {advice}, then run this again."
+        ) from error

@@ -23,7 +23,7 @@ from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
 from showtell.look import attention_figure
 from showtell.model.artefact import Artefact, artefact_of, save_artefact
-from showtell.model.captioner import Caption, Source
+from showtell.model.captioner import Caption
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
@@ -40,6 +40,7 @@ from showtell.model.transfer import (
     unfreeze_model,
 )
 from showtell.pictures import PictureOptions, open_picture, shape
+from showtell.pictures.opening import Source
 from showtell.search import SearchOptions
 from showtell.training.checkpoint import load_checkpoint_state
 from showtell.training.optimisation import EarlyStopping

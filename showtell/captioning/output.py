@@ -7,10 +7,8 @@ removed, by writing the file anew, when the run ends.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Hashable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +20,7 @@ from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines, rea
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.provenance import Provenance, check_provenance, provenance, provenance_path, save_provenance
 from showtell.captioning.records import Record
-from showtell.errors import Problem, WrongUse
+from showtell.errors import WrongUse, disk_sentences
 from showtell.files import written_whole
 from showtell.pictures.opening import printable
 from showtell.search import SearchOptions
@@ -82,7 +80,7 @@ class Output(NoOutput):
         self._file: Any = None
         if not overwrite and any(file.exists() for file in self._files()):
             check_provenance(made_with, path)
-            with _sentences(path):
+            with disk_sentences(path):
                 self._read()
 
     def _files(self) -> tuple[Path, ...]:
@@ -140,7 +138,7 @@ class Output(NoOutput):
             Problem: the file cannot be written.
         """
         growing = self._files()[0]
-        with _sentences(self.path):
+        with disk_sentences(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.overwrite:
                 for file in (*self._files(), provenance_path(self.path)):
@@ -164,7 +162,7 @@ class Output(NoOutput):
             if key not in self._captioned and (error is None or self._errors.get(key) != error):
                 lines.append(self.form.encode(record))
                 self._note(key, error)
-        with _sentences(self.path):
+        with disk_sentences(self.path):
             self._append(b"".join(lines))
 
     def _append(self, data: bytes) -> None:
@@ -179,7 +177,7 @@ class Output(NoOutput):
         Raises:
             Problem: the disk is full.
         """
-        with _sentences(self.path):
+        with disk_sentences(self.path):
             if self._file:
                 os.fsync(self._file.fileno())
             self.close()
@@ -232,7 +230,7 @@ class CocoOutput(Output):
 
     def finish(self) -> None:
         part = self._files()[0]
-        with _sentences(self.path):
+        with disk_sentences(self.path):
             wanted = part.exists() and (self._file is not None or not self.overwrite)  # nothing came to replace what is there
             self.close()
             if wanted:
@@ -279,15 +277,3 @@ def output_for(options: CaptioningOptions, search: SearchOptions) -> NoOutput:
         image_ids = read_image_ids(options.annotations) if options.annotations else None
         return CocoOutput(options.output, CocoResults(image_ids), made_with, **how)
     return Output(options.output, Csv() if options.output.suffix == ".csv" else JsonLines(), made_with, **how)
-
-
-@contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """What the disk refuses, as a sentence."""
-    try:
-        yield
-    except OSError as error:
-        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be read and written"
-        raise Problem(
-            f"{error.filename or path} cannot be written ({error.strerror or error}): {advice}, then run this again."
-        ) from error

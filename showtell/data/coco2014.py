@@ -6,7 +6,6 @@ that many public repositories repeat. The annotations are checked by the sums in
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 import shutil
@@ -14,8 +13,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import httpx
 from tqdm import tqdm
 
 from showtell.data.options import Coco2014Options
-from showtell.errors import Problem
+from showtell.errors import Problem, disk_sentences
 
 TRIES = 5
 """Times in a row that the connection may break without a byte gained."""
@@ -78,7 +76,10 @@ def download(
         Problem: no network, no such file on the server, not enough room, or a file that arrived damaged (it is removed).
     """
     missing = [part for part in parts if len(part.unpacked(folder)) < part.number]
-    with httpx.Client(timeout=30, follow_redirects=True, headers={"Accept-Encoding": "identity"}) as client, _sentences(folder):
+    with (
+        httpx.Client(timeout=30, follow_redirects=True, headers={"Accept-Encoding": "identity"}) as client,
+        disk_sentences(folder),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         wanted = [part for part in missing if not (folder / part.name).is_file()]
         _check_room(folder, {part: _size(client, _url(base_url, part)) for part in wanted})
@@ -95,16 +96,6 @@ def download(
 
 def _url(base_url: str, part: Part) -> str:
     return f"{base_url.rstrip('/')}/{part.address}"
-
-
-@contextmanager
-def _sentences(folder: Path) -> Iterator[None]:
-    """What the disk refuses, as a sentence."""
-    try:
-        yield
-    except OSError as error:
-        advice = "make room" if error.errno == errno.ENOSPC else "see that it can be written"
-        raise Problem(f"{error.filename or folder} cannot be written ({error.strerror}); {advice} and run this again.") from error
 
 
 def _check_room(folder: Path, sizes: dict[Part, int]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from showtell.data.options import DataOptions
 from showtell.data.records import Record
 from showtell.errors import Problem, WrongUse
+from showtell.files import written_whole
 
 _OTHER_NAMES_FOR_VAL = {"valid", "validation", "dev"}
 
@@ -25,6 +26,8 @@ class Splits:
 
     train: list[Record]
     val: list[Record]
+    by_share: bool = False
+    """Whether the seed divided them, not the data."""
 
 
 def split_records(records: list[Record], options: DataOptions, seed: int) -> Splits:
@@ -78,6 +81,7 @@ def _by_share(records: list[Record], fraction: float, seed: int) -> Splits:
     return Splits(
         [record for record in records if record.image_id not in chosen],
         [record for record in records if record.image_id in chosen],
+        by_share=True,
     )
 
 
@@ -101,6 +105,13 @@ def assign_splits(records: list[Record], split_list: Path) -> list[Record]:
     if not any(record.split for record in assigned):
         raise WrongUse(f"{split_list} names none of the {len(records)} pictures; name the list that belongs to these data.")
     return assigned
+
+
+def save_split_list(splits: Splits, path: Path) -> None:
+    """Writes which pictures are in which split, by their ids, as `assign_splits` reads it."""
+    listed = {"train": [record.image_id for record in splits.train], "val": [record.image_id for record in splits.val]}
+    with written_whole(path) as file:
+        file.write(json.dumps(listed, ensure_ascii=False).encode())
 
 
 def _lookup(record: Record, by_name: dict[str, str]) -> str | None:

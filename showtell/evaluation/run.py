@@ -52,6 +52,12 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     records = read_records(data, need_pictures=options.model is not None)
     wanted, split = choose_split(records, options.split)
     if options.model is not None:
+        if split is None:
+            _say(
+                f"Warning: the data have no splits, so all {len(wanted):,} pictures are scored, also those that the model may "
+                "have been trained on: --split val --split_list RUN/split_list.json takes those that its training left out.",
+                False,
+            )
         predictions, source = _captioned(options, wanted, search, data.workers), options.output_dir / CAPTIONS
     else:
         assert options.predictions is not None

@@ -10,22 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from showtell.model.grid import GridShape
 from showtell.model.hub import BOX, find_in_box, find_model, is_box, is_exported
 from showtell.pictures import PictureOptions, open_picture, shape
+from showtell.pictures.opening import Source
 from showtell.search import Hypothesis, Result, SearchOptions
 from showtell.vocabulary import PAD, START, Vocabulary
 
 Labels = tuple[tuple[str, float], ...]
 """Labels and their probabilities, the likeliest first."""
-Source = str | Path | bytes | IO[bytes] | Image.Image
-"""What a picture can be given as: a path, the bytes of a file, an open file, or a picture of Pillow's."""
 
 
 @dataclass(frozen=True)

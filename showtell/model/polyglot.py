@@ -27,7 +27,6 @@ class Polyglot(Captioner):
         self._first = next(iter(speakers.values()))
         super().__init__(self._first.vocabulary, self._first.pictures, " and ".join(each.name for each in speakers.values()))
         self.training, self.scores, self.guess_below = self._first.training, self._first.scores, self._first.guess_below
-        self.no_repeat_ngram = self._first.no_repeat_ngram
 
     @classmethod
     def load(cls, folders: Mapping[str, Path], device: str) -> Polyglot:

@@ -53,8 +53,7 @@ def quantised(models: dict[str, ModelProto], pixels: npt.NDArray[np.uint8]) -> d
         models: by file name, in float32.
         pixels: N x S x S x 3, pictures of the kind that will be captioned.
     """
-    with _quiet():
-        return {file: _static(model, pixels) if file == ENCODER else dynamic(model) for file, model in models.items()}
+    return {file: _static(model, pixels) if file == ENCODER else dynamic(model) for file, model in models.items()}
 
 
 class _Pictures:
@@ -73,7 +72,7 @@ def _static(model: ModelProto, pixels: npt.NDArray[np.uint8]) -> ModelProto:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as work:
+    with _quiet(), tempfile.TemporaryDirectory() as work:
         whole, prepared, small = (Path(work) / name for name in ("whole.onnx", "prepared.onnx", "small.onnx"))
         onnx.save(model, whole)
         quant_pre_process(whole, prepared, skip_symbolic_shape=True)  # fuses what follows a convolution with it
@@ -92,7 +91,7 @@ def dynamic(model: ModelProto) -> ModelProto:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory() as work:
+    with _quiet(), tempfile.TemporaryDirectory() as work:
         whole, small = Path(work) / "whole.onnx", Path(work) / "small.onnx"
         onnx.save(_written_out(model), whole)
         vectors = {weight.name for weight in model.graph.initializer if len(weight.dims) < 2}

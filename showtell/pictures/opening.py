@@ -23,6 +23,7 @@ from showtell.errors import Problem, missing_extra
 from showtell.pictures.options import PictureOptions
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image
+"""What a picture can be given as: a path, the bytes of a file, an open file, or a picture of Pillow's."""
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}

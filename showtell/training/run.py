@@ -17,7 +17,7 @@ from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource, 
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
-from showtell.data.splits import Splits, split_records
+from showtell.data.splits import Splits, save_split_list, split_records
 from showtell.errors import Problem, WrongUse, first_line, out_of_memory
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
@@ -42,6 +42,8 @@ from showtell.vocabulary import Vocabulary, VocabularyOptions, save_vocab
 OF_THE_MACHINE = ("output_dir", "vocab", "pretrained_path", "word_vectors", "device", "quiet", "checkpoint_minutes", "max_steps")
 """Settings of the training room that say nothing of how the model came about."""
 
+SPLIT_LIST = "split_list.json"
+"""In the run's folder: which pictures were for validation, where the data do not say."""
 ALL_DONE, SOME_SKIPPED = 0, 1
 
 
@@ -159,6 +161,8 @@ def _train(
             save_vocab(begun.vocabulary, options.vocab)
         if not checkpoint:
             begin(folder, settings)
+            if splits.by_share:
+                save_split_list(splits, folder / SPLIT_LIST)
 
     run.unfreezing.begin(run.position.epoch)
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)

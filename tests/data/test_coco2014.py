@@ -245,7 +245,7 @@ def test_a_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    assert f"{tmp_path} cannot be written (No space left on device); make room and run this again" in refused(server, tmp_path)
+    assert f"{tmp_path} cannot be written (No space left on device): make room, then run this again" in refused(server, tmp_path)
 
 
 def test_progress_goes_to_standard_error(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -241,6 +241,20 @@ def test_a_model_captions_the_split_and_is_scored(
     assert "captions on standard output" not in capsys.readouterr().out
 
 
+def test_who_scores_a_model_on_data_without_splits_is_warned(
+    here: Path, captioning: Callable[[int], list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    captioning(0)
+    (here / "evaluation").mkdir()
+    (here / "model.pt").write_bytes(b"weights")
+    (here / "a.jpg").touch()
+    rows = [f'{name},"{caption}"\n' for name, captions in KNOWN.items() for caption in captions]
+    (here / "undivided.csv").write_text("".join(["image,caption\n", *rows]), "utf-8")
+    for flags, warned in (["undivided.csv"], True), (["references.csv", "--overwrite"], False):
+        assert cli.main(["evaluate", "--model", "model.pt", *CHEAP, "--annotations", *flags]) == 0
+        assert ("all 3 pictures are scored" in capsys.readouterr().err) == warned
+
+
 def test_captions_of_a_stranger_are_not_the_models_whose_place_they_take(
     here: Path, captioning: Callable[[int], list[Any]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -15,6 +16,9 @@ from torch.optim.swa_utils import AveragedModel
 from training_kit import command, events, losses, run, same_run, small, weights
 
 from showtell import cli
+from showtell.data.options import DataOptions
+from showtell.data.readers import read_records
+from showtell.data.splits import split_records
 from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import load_artefact, read_model_file
 from showtell.model.captioner import Captioner
@@ -33,6 +37,24 @@ def copied(scenes: Path, tmp_path: Path) -> Path:
 
 
 # ------------------------------------------------------------------------------------------------------ what a run leaves
+
+
+def test_a_run_tells_which_pictures_it_left_for_validation(tmp_path: Path, scenes: Path) -> None:
+    """Data without splits: what `split_list.json` calls val is what the run did not train on."""
+    records = read_records(DataOptions(data=scenes))
+    table = tmp_path / "captions.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "caption"])
+        rows.writerows([record.path, caption] for record in records for caption in record.captions)
+    folder = run(small(tmp_path, scenes, annotations=table, images=scenes, val_fraction=0.3, seed=3, epochs=1))
+
+    undivided = DataOptions(annotations=table, images=scenes, val_fraction=0.3)
+    left_out = {record.path for record in split_records(read_records(undivided), undivided, seed=3).val}
+    listed = replace(undivided, split_list=folder / "split_list.json")
+    splits = split_records(read_records(listed), listed, seed=0)
+    assert {record.path for record in splits.val} == left_out and not splits.by_share
+    assert len(splits.train) == load_artefact(folder / "best_model.pt").training["training_pictures"]
 
 
 def test_a_run_leaves_models_settings_and_log(tmp_path: Path, scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
