@@ -45,25 +45,16 @@ class Command(NamedTuple):
 
 
 def _train(call: Call) -> int:
-    from showtell.settings import TrainSettings, fill, plain
+    from showtell.settings import TrainSettings, fill
 
     settings = fill(TrainSettings(), call.arguments, prog=call.prog, config=call.config)
     from showtell.training.run import train
 
-    return train(
-        data=settings.data,
-        vocabulary=settings.vocabulary,
-        pictures=settings.pictures,
-        augmentation=settings.augment,
-        encoder=settings.encoder,
-        decoder=settings.decoder,
-        options=settings.training,
-        settings=plain(settings),
-    ).status
+    return train(settings.plan()).status
 
 
 def _finetune(call: Call) -> int:
-    from showtell.settings import FinetuneSettings, fill, plain
+    from showtell.settings import FinetuneSettings, fill
 
     settings = fill(FinetuneSettings(), call.arguments, prog=call.prog, config=call.config)  # --help needs no model
     from showtell.model.hub import load_model
@@ -79,17 +70,7 @@ def _finetune(call: Call) -> int:
     settings = fill(defaults, call.arguments, prog=call.prog, config=call.config)
     from showtell.training.run import finetune
 
-    return finetune(
-        data=settings.data,
-        vocabulary=settings.vocabulary,
-        pictures=settings.pictures,
-        augmentation=settings.augment,
-        encoder=settings.encoder,
-        decoder=settings.decoder,
-        options=settings.training,
-        finetuning=settings.finetuning,
-        settings=plain(settings),
-    ).status
+    return finetune(settings.plan(), settings.finetuning).status
 
 
 def _caption(call: Call) -> int:
@@ -179,14 +160,7 @@ def _features(call: Call) -> int:
     settings = fill(FeaturesSettings(), call.arguments, prog=call.prog, config=call.config)
     from showtell.training.precompute import precompute_features
 
-    precompute_features(
-        data=settings.data,
-        pictures=settings.pictures,
-        augmentation=settings.augment,
-        encoder=settings.encoder,
-        decoder=settings.decoder,
-        options=settings.training,
-    )
+    precompute_features(settings.plan())
     return 0
 
 

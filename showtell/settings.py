@@ -32,6 +32,7 @@ from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.search.options import SearchOptions
 from showtell.training.options import FinetuningOptions, TrainingOptions
+from showtell.training.plan import Plan
 from showtell.vocabulary import VocabularyOptions
 
 Layer = dict[str, dict[str, Any]]
@@ -86,6 +87,12 @@ class TrainSettings(Tree):
     encoder: EncoderOptions = EncoderOptions()
     decoder: DecoderOptions = DecoderOptions()
     training: TrainingOptions = TrainingOptions()
+
+    def plan(self) -> Plan:
+        """The same as the training room takes it."""
+        return Plan(
+            self.data, self.vocabulary, self.pictures, self.augment, self.encoder, self.decoder, self.training, plain(self)
+        )
 
     def cleared(self) -> Self:
         """The width of one encoder says nothing of another, so a layer that names another encoder drops encoder_dim."""

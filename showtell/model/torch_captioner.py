@@ -37,7 +37,7 @@ class TorchCaptioner(Captioner):
     ) -> None:
         super().__init__(vocabulary, pictures, name)
         self.encoder, self.decoder = encoder.eval(), decoder.eval()
-        self._eyes = self.encoder
+        self._folded = self.encoder
         self.no_repeat_ngram = decoder.options.no_repeat_ngram
 
     @property
@@ -52,7 +52,7 @@ class TorchCaptioner(Captioner):
         captioner = cls(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.pictures, name)
         captioner.training, captioner.scores = artefact.training, artefact.scores
         captioner.guess_below, captioner.note = artefact.guess_below, artefact.note
-        captioner._eyes = captioner.encoder.folded()  # what is saved stays as it was read
+        captioner._folded = captioner.encoder.folded()  # what is saved stays as it was read
         return captioner
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -77,7 +77,7 @@ class TorchCaptioner(Captioner):
 
     @torch.inference_mode()
     def _look(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        grid: torch.Tensor = self._eyes(torch.tensor(pixels).permute(0, 3, 1, 2).to(self.encoder.pixel_mean.device))
+        grid: torch.Tensor = self._folded(torch.tensor(pixels).permute(0, 3, 1, 2).to(self.encoder.pixel_mean.device))
         return grid  # N x cells x C
 
     @torch.inference_mode()

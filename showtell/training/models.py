@@ -13,10 +13,9 @@ from showtell.model.artefact import Artefact
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.hub import load_model
-from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.model.transfer import move_vocabulary, use_word_vectors
-from showtell.pictures import PictureOptions
-from showtell.training.options import TrainingOptions, WordsFrom
+from showtell.training.options import WordsFrom
+from showtell.training.plan import Plan
 from showtell.vocabulary import SPECIALS, Vocabulary, VocabularyOptions, build_vocabulary, captions_hash, load_vocab
 
 SHAPING = (
@@ -38,14 +37,7 @@ class Start:
     """What its weights went through before, a sentence for each training."""
 
 
-def new_start(
-    records: Sequence[Record],
-    vocabulary: VocabularyOptions,
-    encoder: EncoderOptions,
-    decoder: DecoderOptions,
-    pictures: PictureOptions,
-    options: TrainingOptions,
-) -> Start:
+def new_start(records: Sequence[Record], plan: Plan) -> Start:
     """The words of the training captions, and a model as the options describe it: new, or with the weights of a model file.
 
     Nothing is written: a run that is refused leaves no vocabulary behind.
@@ -54,11 +46,12 @@ def new_start(
         WrongUse: the vocabulary file or the model has other words, or the model another architecture.
         Problem: there are no such weights.
     """
-    words = load_or_build_vocabulary(options.vocab, records, vocabulary)
+    options = plan.training
+    words = load_or_build_vocabulary(options.vocab, records, plan.vocabulary)
     before: tuple[str, ...] = ()
     if options.pretrained_path is None:
-        eyes = build_encoder(encoder, pictures.picture_size)
-        mouth = Decoder(decoder, len(words), eyes.channels)
+        encoder = build_encoder(plan.encoder, plan.pictures.picture_size)
+        decoder = Decoder(plan.decoder, len(words), encoder.channels)
     else:
         artefact = load_model(options.pretrained_path)
         if artefact.vocabulary.words != words.words:
@@ -66,45 +59,38 @@ def new_start(
                 f"{options.pretrained_path} has other words than these captions: fine-tune it (showtell finetune), train on the "
                 "captions it was made from, or start anew."
             )
-        eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
+        encoder, decoder = loaded_model(artefact, plan)
         before = trainings(artefact.training)
-    return Start(eyes, mouth, words, _with_word_vectors(mouth, words, options.word_vectors), before)
+    return Start(encoder, decoder, words, _with_word_vectors(decoder, words, options.word_vectors), before)
 
 
-def finetuning_start(
-    records: Sequence[Record],
-    vocabulary: VocabularyOptions,
-    encoder: EncoderOptions,
-    decoder: DecoderOptions,
-    pictures: PictureOptions,
-    options: TrainingOptions,
-    words_from: WordsFrom,
-) -> Start:
+def finetuning_start(records: Sequence[Record], plan: Plan, words_from: WordsFrom) -> Start:
     """A model from a file, with the words that the new captions need; words that it knew keep what it learnt of them.
 
     Raises:
         WrongUse: the settings describe another architecture, or the captions have no words.
         Problem: there is no such model.
     """
+    options = plan.training
     if options.pretrained_path is None:
         raise WrongUse("No model to fine-tune: name one with --pretrained_path.")
     artefact = load_model(options.pretrained_path)
     own = artefact.vocabulary
     if options.vocab is not None:
         artefact.check_own(options.vocab, options.pretrained_path)
-    eyes, mouth = loaded_model(artefact, options.pretrained_path, encoder, decoder, pictures)
-    words = choose_words(own, [caption for record in records for caption in record.captions], vocabulary, words_from)
+    encoder, decoder = loaded_model(artefact, plan)
+    words = choose_words(own, [caption for record in records for caption in record.captions], plan.vocabulary, words_from)
     if words is own:
         notes: tuple[str, ...] = (f"The model's own {len(own) - len(SPECIALS):,} words serve for these captions.",)
         if options.word_vectors is not None:
             notes += (f"None of them is new, so {options.word_vectors} is not read.",)
     else:
-        mouth, kept = move_vocabulary(mouth, own, words)
+        decoder, kept = move_vocabulary(decoder, own, words)
         count = len(words) - len(SPECIALS)
         notes = (f"Of {count:,} words, {kept:,} keep what the model knows of them, {count - kept:,} are new to it.",)
         if kept < count:
-            notes += _with_word_vectors(mouth, words, options.word_vectors, own)
-    return Start(eyes, mouth, words, notes, trainings(artefact.training))
+            notes += _with_word_vectors(decoder, words, options.word_vectors, own)
+    return Start(encoder, decoder, words, notes, trainings(artefact.training))
 
 
 def trainings(told: Mapping[str, Any]) -> tuple[str, ...]:
@@ -169,33 +155,34 @@ def load_or_build_vocabulary(path: Path | None, records: Sequence[Record], optio
     return build_vocabulary(captions, options)
 
 
-def loaded_model(
-    artefact: Artefact, path: Path, encoder: EncoderOptions, decoder: DecoderOptions, pictures: PictureOptions
-) -> tuple[Encoder, Decoder]:
-    """The encoder and decoder of a model file, with what the options say of dropout and of what trains.
+def loaded_model(artefact: Artefact, plan: Plan) -> tuple[Encoder, Decoder]:
+    """The encoder and decoder of the model that the plan starts from, with what the plan says of dropout and of what trains.
 
     Raises:
-        WrongUse: the weights are for another architecture than the options describe.
+        WrongUse: the weights are for another architecture than the plan describes.
     """
+    path = plan.training.pretrained_path
+    assert path is not None
     theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
-    options = replace(encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
-    eyes = Encoder(options, pictures.picture_size)
+    options = replace(plan.encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
+    encoder = Encoder(options, plan.pictures.picture_size)
     artefact.check_size(path)
     try:
-        eyes.load_state_dict(artefact.encoder)
-        mouth = artefact.build_decoder(decoder, eyes.channels)
+        encoder.load_state_dict(artefact.encoder)
+        decoder = artefact.build_decoder(plan.decoder, encoder.channels)
     except RuntimeError as error:
-        differing = _differing(artefact, encoder, decoder) or first_line(error)
+        differing = _differing(artefact, plan) or first_line(error)
         raise WrongUse(
             f"{path} is a model of another architecture than the settings describe ({differing}): "
             "leave these settings out, or name a model that has them."
         ) from None
-    return eyes, mouth
+    return encoder, decoder
 
 
-def _differing(artefact: Artefact, encoder: EncoderOptions, decoder: DecoderOptions) -> str:
+def _differing(artefact: Artefact, plan: Plan) -> str:
     """Which settings that shape the weights are others than the model's."""
-    theirs, ours = asdict(artefact.encoder_options) | asdict(artefact.decoder_options), asdict(encoder) | asdict(decoder)
+    theirs = asdict(artefact.encoder_options) | asdict(artefact.decoder_options)
+    ours = asdict(plan.encoder) | asdict(plan.decoder)
     return ", ".join(
         f"{name} is {theirs[name]} in the model and {ours[name]} in the settings"
         for name in SHAPING

@@ -14,7 +14,6 @@ from accelerate.utils import set_seed
 from torch.optim.swa_utils import AveragedModel
 
 from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource, SomeCaptions
-from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, save_split_list, split_records
@@ -22,9 +21,7 @@ from showtell.errors import Problem, WrongUse, first_line, out_of_memory
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
-from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.model.transfer import model_info
-from showtell.pictures import AugmentOptions, PictureOptions
 from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
 from showtell.training.features import cached_features
 from showtell.training.free_running import FreeRunning
@@ -34,10 +31,11 @@ from showtell.training.loss import TrainingModel
 from showtell.training.models import Start, finetuning_start, new_start
 from showtell.training.optimisation import EarlyStopping, Schedule, build_optimizer, moving_average
 from showtell.training.options import FinetuningOptions, TrainingOptions
+from showtell.training.plan import Plan
 from showtell.training.self_critical import Reward, SelfCritical
 from showtell.training.state import Feed, Run
 from showtell.training.unfreezing import Unfreezing
-from showtell.vocabulary import Vocabulary, VocabularyOptions, save_vocab
+from showtell.vocabulary import Vocabulary, save_vocab
 
 OF_THE_MACHINE = ("output_dir", "vocab", "pretrained_path", "word_vectors", "device", "quiet", "checkpoint_minutes", "max_steps")
 """Settings of the training room that say nothing of how the model came about."""
@@ -57,88 +55,50 @@ class Outcome(NamedTuple):
     launched them takes anything else for a crash."""
 
 
-def train(
-    *,
-    data: DataOptions,
-    vocabulary: VocabularyOptions,
-    pictures: PictureOptions,
-    augmentation: AugmentOptions,
-    encoder: EncoderOptions,
-    decoder: DecoderOptions,
-    options: TrainingOptions,
-    settings: dict[str, Any],
-) -> Outcome:
+def train(plan: Plan) -> Outcome:
     """Trains a captioner, and keeps its best model as `best_model.pt`.
-
-    Args:
-        data, vocabulary, pictures, augmentation, encoder, decoder, options: the rooms' options.
-        settings: all of them as plain data by room, to be saved with the run.
 
     Raises:
         WrongUse: the folder holds another run, or the vocabulary belongs to other captions.
         Problem: no data, no weights, disk full, a loss that is not finite; Interrupted after Ctrl-C or SIGTERM.
     """
-
-    def start(records: Sequence[Record]) -> Start:
-        return new_start(records, vocabulary, encoder, decoder, pictures, options)
-
-    outcome = _train(start, data, pictures, augmentation, options, settings)
+    outcome = _train(plan, lambda records: new_start(records, plan))
     if PartialState().is_main_process and outcome.model.is_file():
-        say(f"Next: showtell caption --model {outcome.model} YOUR_PICTURES --attention figures", options.quiet)
+        say(f"Next: showtell caption --model {outcome.model} YOUR_PICTURES --attention figures", plan.training.quiet)
     return outcome
 
 
-def finetune(
-    *,
-    data: DataOptions,
-    vocabulary: VocabularyOptions,
-    pictures: PictureOptions,
-    augmentation: AugmentOptions,
-    encoder: EncoderOptions,
-    decoder: DecoderOptions,
-    options: TrainingOptions,
-    finetuning: FinetuningOptions,
-    settings: dict[str, Any],
-) -> Outcome:
+def finetune(plan: Plan, finetuning: FinetuningOptions) -> Outcome:
     """Trains a model on, with words that suit the new captions, and keeps its best as `OUTPUT_NAME.pt`.
 
-    Args, raises: as `train`; `options.pretrained_path` names the model, and the run lies in `output_dir`/OUTPUT_NAME.
+    Raises: as `train`; `plan.training.pretrained_path` names the model, and the run lies in `output_dir`/OUTPUT_NAME.
     """
+    options = plan.training
     folder = options.output_dir / finetuning.output_name
     target = folder.with_name(f"{finetuning.output_name}.pt")
     if target.exists() and not (options.resume or options.overwrite):
         raise WrongUse(
             f"{target} is there already: name another --output_name, go on with its run (--resume), or replace it (--overwrite)."
         )
-    options = replace(options, output_dir=folder)
-
-    def start(records: Sequence[Record]) -> Start:
-        return finetuning_start(records, vocabulary, encoder, decoder, pictures, options, finetuning.words)
-
-    outcome = _train(start, data, pictures, augmentation, options, settings)
+    plan = replace(plan, training=replace(options, output_dir=folder))
+    outcome = _train(plan, lambda records: finetuning_start(records, plan, finetuning.words))
     if PartialState().is_main_process and outcome.model.is_file():
         save_artefact(load_artefact(outcome.model), target)
         say(f"The model is {target}. Next: showtell caption --model {target} YOUR_PICTURES", options.quiet)
     return outcome._replace(model=target)
 
 
-def _train(
-    start: Callable[[Sequence[Record]], Start],
-    data: DataOptions,
-    pictures: PictureOptions,
-    augmentation: AugmentOptions,
-    options: TrainingOptions,
-    settings: dict[str, Any],
-) -> Outcome:
+def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     """A run in `output_dir`, with the model and the words that `start` makes of the training records."""
+    options = plan.training
     folder, started = options.output_dir, time.monotonic()
     checkpoint = None
-    if check_folder(folder, settings, options.resume, options.overwrite):
+    if check_folder(folder, plan.settings, options.resume, options.overwrite):
         checkpoint = load_checkpoint_state(folder / "last_model.pt")
     accelerator = build_accelerator(options, checkpoint["checkpoint"] if checkpoint else None)
     quiet = options.quiet or not accelerator.is_main_process
 
-    splits = split_records(read_records(data), data, options.seed)
+    splits = split_records(read_records(plan.data), plan.data, options.seed)
     set_seed(options.seed)
     with accelerator.main_process_first():
         begun = start(splits.train)
@@ -152,7 +112,7 @@ def _train(
     for note in begun.notes:
         say(note, quiet)
     at = checkpoint["checkpoint"]["position"] if checkpoint else {"step": 0, "epoch": 0}
-    run = _build_run(begun, splits, data, pictures, augmentation, options, settings, accelerator, at)
+    run = _build_run(begun, splits, plan, accelerator, at)
     if checkpoint:
         restore(run, checkpoint)
         say(f"going on at epoch {run.position.epoch + 1}, step {run.position.step}", quiet)
@@ -160,7 +120,7 @@ def _train(
         if options.vocab and not options.vocab.exists():
             save_vocab(begun.vocabulary, options.vocab)
         if not checkpoint:
-            begin(folder, settings)
+            begin(folder, plan.settings)
             if splits.by_share:
                 save_split_list(splits, folder / SPLIT_LIST)
 
@@ -202,43 +162,33 @@ def _fit(run: Run) -> str:
         run.log.close()
 
 
-def _build_run(
-    begun: Start,
-    splits: Splits,
-    data: DataOptions,
-    pictures: PictureOptions,
-    augmentation: AugmentOptions,
-    options: TrainingOptions,
-    settings: dict[str, Any],
-    accelerator: Accelerator,
-    at: dict[str, int],
-) -> Run:
+def _build_run(begun: Start, splits: Splits, plan: Plan, accelerator: Accelerator, at: dict[str, int]) -> Run:
     """The run before its next step: what it reads, what it trains, and how the weights will move.
 
     Args:
-        begun, splits: model and records; all else as for `train`.
+        begun, splits: model and records.
         at: the step and epoch at which it goes on.
 
     Raises:
         WrongUse: gradual unfreezing is asked of several processes, or of a group that the encoder does not have.
     """
-    eyes, mouth, words = begun.encoder, begun.decoder, begun.vocabulary
-    unfreezing = Unfreezing(eyes, options.unfreeze)
-    if not eyes.frozen:
-        eyes.backbone.forget_classes()
+    options, encoder, words = plan.training, begun.encoder, begun.vocabulary
+    unfreezing = Unfreezing(encoder, options.unfreeze)
+    if not encoder.frozen:
+        encoder.backbone.forget_classes()
     if options.unfreeze and accelerator.num_processes > 1:
         raise WrongUse("unfreeze works with one process only, since the others are told at the start what trains.")
     with accelerator.main_process_first():
-        training, validation = sources(splits, words, eyes, pictures, augmentation, options, data.workers, accelerator)
+        training, validation = sources(splits, words, encoder, plan, accelerator)
     cached = not isinstance(training, CaptionedPictures)
     if options.captions_per_picture:
         training = SomeCaptions(training, options.captions_per_picture, options.seed)
     model = training_model(begun, splits.train, options, cached)
     average = AveragedModel(model, multi_avg_fn=moving_average(options.ema), use_buffers=True) if options.ema else None
-    prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, mouth, options))
+    prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, begun.decoder, options))
     processes = accelerator.process_index, accelerator.num_processes
     order = BatchOrder(len(training), options.batch_size, options.seed, *processes)
-    workers = 0 if cached else data.workers  # a cached grid is there at once
+    workers = 0 if cached else plan.data.workers  # a cached grid is there at once
     free_running = None
     if options.scored_pictures:
         free_running = FreeRunning(validation, splits.val, options.scored_pictures, words, options.batch_size, workers)
@@ -254,24 +204,24 @@ def _build_run(
         training=Feed(training, order, workers),
         validation=Feed(validation, BatchOrder(len(validation), options.batch_size, None, *processes), workers),
         log=Log(options.output_dir, at["step"], at["epoch"], accelerator.is_main_process),
-        encoder=eyes,
+        encoder=encoder,
         vocabulary=words,
-        pictures=pictures,
+        pictures=plan.pictures,
         free_running=free_running,
-        data=str(data.annotations or data.data),
+        data=str(plan.data.annotations or plan.data.data),
         unfreezing=unfreezing,
-        settings=_remembered(settings),
+        settings=_remembered(plan.settings),
         before=begun.before,
     )
 
 
 def training_model(begun: Start, records: Sequence[Record], options: TrainingOptions, cached: bool) -> TrainingModel:
     """Encoder, decoder and loss; the encoder only where something of it is still to be computed in training."""
-    eyes, mouth = begun.encoder, begun.decoder
-    trained = None if cached and eyes.frozen else eyes
+    encoder, decoder = begun.encoder, begun.decoder
+    trained = None if cached and encoder.frozen else encoder
     if options.self_critical:
-        return SelfCritical(trained, mouth, Reward(records, begun.vocabulary), options.self_critical)
-    return TrainingModel(trained, mouth, eyes.grid_shape.copies, options.label_smoothing, options.attention_lambda)
+        return SelfCritical(trained, decoder, Reward(records, begun.vocabulary), options.self_critical)
+    return TrainingModel(trained, decoder, encoder.grid_shape.copies, options.label_smoothing, options.attention_lambda)
 
 
 def _remembered(settings: dict[str, Any]) -> dict[str, Any]:
@@ -296,20 +246,14 @@ def build_accelerator(options: TrainingOptions, checkpoint: dict[str, Any] | Non
 
 
 def sources(
-    splits: Splits,
-    words: Vocabulary,
-    encoder: Encoder,
-    pictures: PictureOptions,
-    augmentation: AugmentOptions,
-    options: TrainingOptions,
-    workers: int,
-    accelerator: Accelerator,
+    splits: Splits, words: Vocabulary, encoder: Encoder, plan: Plan, accelerator: Accelerator
 ) -> tuple[PictureSource, PictureSource]:
     """Training and validation pictures: as cached grids or maps where the encoder is frozen as far, else as pixels.
 
     Raises:
         WrongUse: the encoder is to be cached up to what trains, and has no such place.
     """
+    pictures, augment, options = plan.pictures, plan.augment, plan.training
     if options.cache_maps and not (encoder.frozen or encoder.can_be_cut):
         raise WrongUse(
             f"the encoder {encoder.options.encoder} cannot be cut before what trains, so cache_maps must be off: or use a ResNet "
@@ -319,13 +263,13 @@ def sources(
         quiet = options.quiet or not accelerator.is_main_process
         training, validation = (
             cached_features(
-                records, words, encoder, pictures, augmentation, views, options.seed,
-                device=accelerator.device, bf16=precision_of(accelerator) == "bf16", workers=workers, quiet=quiet,
+                records, words, encoder, pictures, augment, views, options.seed,
+                device=accelerator.device, bf16=precision_of(accelerator) == "bf16", workers=plan.data.workers, quiet=quiet,
             )
             for records, views in ((splits.train, options.cache_views), (splits.val, 1))
         )  # fmt: skip
         return training, validation
     return (
-        CaptionedPictures(splits.train, words, pictures, augmentation, options.seed),
+        CaptionedPictures(splits.train, words, pictures, augment, options.seed),
         CaptionedPictures(splits.val, words, pictures),
     )

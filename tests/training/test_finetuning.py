@@ -14,7 +14,7 @@ from showtell import cli
 from showtell.errors import WrongUse
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.captioner import Captioner
-from showtell.settings import FinetuneSettings, plain, rooms
+from showtell.settings import FinetuneSettings, rooms
 from showtell.training import loop
 from showtell.training.models import choose_words
 from showtell.training.run import finetune
@@ -44,11 +44,7 @@ def tuned(folder: Path, scenes: Path, model: Path, **changes: Any) -> FinetuneSe
 
 def finetuned(settings: FinetuneSettings) -> Path:
     """Fine-tunes, as `showtell finetune` does; returns the run's folder."""
-    path, _ = finetune(
-        data=settings.data, vocabulary=settings.vocabulary, pictures=settings.pictures, augmentation=settings.augment,
-        encoder=settings.encoder, decoder=settings.decoder, options=settings.training, finetuning=settings.finetuning,
-        settings=plain(settings),
-    )  # fmt: skip
+    path, _ = finetune(settings.plan(), settings.finetuning)
     assert path == settings.training.output_dir / f"{settings.finetuning.output_name}.pt"
     return path.with_suffix("")
 

@@ -44,16 +44,7 @@ def small(folder: Path, scenes: Path, **changes: Any) -> TrainSettings:
 
 def run(settings: TrainSettings) -> Path:
     """Trains, as `showtell train` does; returns the run's folder."""
-    best, _ = train(
-        data=settings.data,
-        vocabulary=settings.vocabulary,
-        pictures=settings.pictures,
-        augmentation=settings.augment,
-        encoder=settings.encoder,
-        decoder=settings.decoder,
-        options=settings.training,
-        settings=plain(settings),
-    )
+    best, _ = train(settings.plan())
     assert best == settings.training.output_dir / "best_model.pt"
     return settings.training.output_dir
 
