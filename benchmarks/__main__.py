@@ -22,8 +22,9 @@ from benchmarks import machine
 from benchmarks.cases import CASES
 from benchmarks.growth import draw, grow
 from benchmarks.machine import Limits
+from benchmarks.memory import peak
 from benchmarks.table import Row, into, table
-from benchmarks.timing import Case, in_turns, operations, peak
+from benchmarks.timing import Case, in_turns, operations
 from showtell.files import written_whole
 
 

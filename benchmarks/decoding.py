@@ -16,7 +16,7 @@ from showtell.data.batches import Batch
 from showtell.model.attention import attention_weights
 from showtell.model.decoder import Decoder
 from showtell.model.options import DecoderOptions
-from showtell.search import SearchOptions, search
+from showtell.search import SearchOptions
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import build_optimizer
 from showtell.training.options import TrainingOptions
@@ -118,7 +118,4 @@ def beams(device: torch.device) -> Pair:
 @torch.inference_mode()
 def our_search(decoder: Decoder, grid: Tensor, beam_size: int, words: int) -> list[tuple[int, ...]]:
     options = SearchOptions(beam_size=beam_size, max_length=words, length_penalty=0.0)
-    begin = torch.full((len(grid), 1), START, device=grid.device)
-    return [
-        result.best.words for result in search(decoder.step, decoder.start(grid), begin, options, end=END, forbidden=NEVER_SAID)
-    ]
+    return [result.best.words for result in decoder.search(grid, options, NEVER_SAID)]

@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from showtell.model.attention import AdditiveAttention
 from showtell.model.options import DecoderOptions
-from showtell.vocabulary import PAD
+from showtell.search import Result, SearchOptions, search
+from showtell.vocabulary import END, PAD, START
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,20 @@ class Decoder(nn.Module):
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()  # N x R x H
         return replace(state, hidden=hidden, cell=cell), context, weights
+
+    def search(
+        self, grid: Tensor, options: SearchOptions, forbidden: tuple[int, ...], random: np.random.Generator | None = None
+    ) -> list[Result]:
+        """What it says of N pictures, found word by word.
+
+        Args:
+            grid: N x P x C.
+            options: how to search; `no_repeat_ngram` is the caller's to choose.
+            forbidden: numbers of words that are never said.
+            random: what sampling draws from; by default made from `options.seed`.
+        """
+        begin = torch.full((len(grid), 1), START, device=grid.device)
+        return search(self.step, self.start(grid), begin, options, end=END, forbidden=forbidden, random=random)
 
     # --- all words of given captions: training ----------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from showtell.model.folder import save_folder
 from showtell.model.grid import GridShape
 from showtell.model.hub import load_model, push_folder
 from showtell.pictures import PictureOptions
-from showtell.search import SearchOptions, search
-from showtell.vocabulary import END, START, Vocabulary
+from showtell.search import SearchOptions
+from showtell.vocabulary import Vocabulary
 
 
 class TorchCaptioner(Captioner):
@@ -82,6 +82,4 @@ class TorchCaptioner(Captioner):
 
     @torch.inference_mode()
     def _search(self, grid: torch.Tensor, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
-        begin = torch.full((len(grid), 1), START, device=grid.device)
-        results = search(self.decoder.step, self.decoder.start(grid), begin, options, end=END, forbidden=forbidden)
-        return [(result, ()) for result in results]
+        return [(result, ()) for result in self.decoder.search(grid, options, forbidden)]

@@ -5,8 +5,6 @@ Cross-entropy is measured with the right words fed; a model with a lower one nee
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -17,12 +15,10 @@ from showtell.data.batches import Item, PictureSource
 from showtell.data.records import Record
 from showtell.metrics import CiderD, bleu_counts, tokenise
 from showtell.metrics.options import Tokens
-from showtell.search import SearchOptions, search
+from showtell.search import SearchOptions
 from showtell.training.interruption import leave_signals_to_the_main_process
 from showtell.training.loss import TrainingModel
-from showtell.vocabulary import END, PAD, START, UNK, Vocabulary
-
-SEARCH = SearchOptions(search="greedy")
+from showtell.vocabulary import PAD, START, UNK, Vocabulary
 
 
 class FreeRunning:
@@ -79,9 +75,6 @@ class FreeRunning:
 
     def _captions(self, model: TrainingModel, pictures: torch.Tensor) -> list[str]:
         """Greedy captions of pixels, or of what the cache holds of pictures."""
-        grid = model.grid(pictures)  # N x cells x channels
-        begin = torch.full((len(grid), 1), START, device=grid.device)
-        decoder = model.decoder
-        options = replace(SEARCH, no_repeat_ngram=decoder.options.no_repeat_ngram)
-        results = search(decoder.step, decoder.start(grid), begin, options, end=END, forbidden=(PAD, START, UNK))
+        options = SearchOptions(search="greedy", no_repeat_ngram=model.decoder.options.no_repeat_ngram)
+        results = model.decoder.search(model.grid(pictures), options, (PAD, START, UNK))
         return [self.vocabulary.sentence(self.vocabulary.decode(result.best.words)) for result in results]

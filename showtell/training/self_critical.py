@@ -23,7 +23,7 @@ from showtell.data.records import Record
 from showtell.metrics import CiderD
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
-from showtell.search import SearchOptions, search
+from showtell.search import SearchOptions
 from showtell.training.loss import Tally, TrainingModel
 from showtell.vocabulary import END, PAD, START, UNK, Vocabulary
 
@@ -100,10 +100,6 @@ class SelfCritical(TrainingModel):
         """
         # The seed comes from the generator that a checkpoint remembers, so that a run that goes on draws the same captions.
         random = np.random.default_rng(int(torch.randint(1 << 62, ())))
-        begin = torch.full((len(grid), 1), START, device=grid.device)
-        found = search(
-            self.decoder.step, self.decoder.start(grid), begin, SearchOptions(search="sample", n_best=self.count),
-            end=END, forbidden=(), random=random,
-        )  # fmt: skip
+        found = self.decoder.search(grid, SearchOptions(search="sample", n_best=self.count), forbidden=(), random=random)
         captions = [[[START, *each.words, *[END] * each.ended] for each in result.candidates] for result in found]
         return [sorted(each, key=len, reverse=True) for each in captions]
