@@ -149,7 +149,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a command handed to the room that does the work, which is not called."""
     caught: dict[str, Any] = {}
     training, captioning = types.ModuleType("showtell.training.run"), types.ModuleType("showtell.captioning.run")
-    training.train = lambda **options: caught.update(options) or types.SimpleNamespace(status=1)  # type: ignore[attr-defined]
+    training.train = lambda plan: caught.update(vars(plan)) or types.SimpleNamespace(status=1)  # type: ignore[attr-defined]
     captioning.caption_pictures = lambda options, search: caught.update(options=options, search=search) or 1  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "showtell.training.run", training)
     monkeypatch.setitem(sys.modules, "showtell.captioning.run", captioning)
@@ -158,9 +158,11 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_train_hands_each_room_its_options(handed: dict[str, Any]) -> None:
     assert cli.main(["train", "--batch_size", "4", "--encoder", "tiny", "--min_frequency", "1"]) == 1  # as the room says
-    assert (handed["options"].batch_size, handed["encoder"].encoder, handed["vocabulary"].min_frequency) == (4, "tiny", 1)
+    assert (handed["training"].batch_size, handed["encoder"].encoder, handed["vocabulary"].min_frequency) == (4, "tiny", 1)
     assert handed["settings"]["training"]["batch_size"] == 4
-    assert set(handed) == {"data", "vocabulary", "pictures", "augmentation", "encoder", "decoder", "options", "settings"}
+    assert set(handed["settings"]) == set(handed) - {"settings"} == {
+        "data", "vocabulary", "pictures", "augment", "encoder", "decoder", "training",
+    }  # fmt: skip
 
 
 def test_the_model_named_speaks_else_the_one_that_config_names_if_it_is_there_else_the_box(

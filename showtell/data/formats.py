@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from showtell.data.options import DataOptions, Format
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, first_line
 from showtell.pictures import PICTURE_SUFFIXES, list_pictures
 
 Row = tuple[int | str, str, str | None, tuple[str, ...]]
@@ -56,6 +56,8 @@ def read_rows(path: Path, options: DataOptions) -> list[Row]:
         raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); fetch or write it again.") from error
     except UnicodeDecodeError as error:
         raise Problem(f"{path} is not text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    except ValueError as error:  # such as a number of five thousand digits
+        raise Problem(f"{path} cannot be read as {kind} captions ({first_line(error)}); mend it.") from error
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         lacks = f"something lacks {error}" if isinstance(error, KeyError) else "something in it is of another type"
         raise Problem(f"{path} is not laid out as {kind} captions are: {lacks}; mend it, or name another format.") from error
@@ -163,17 +165,19 @@ def _table(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
 
 
 def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[str, str | None, Iterable[str]]]:
-    first_line = text.lstrip().split("\n", 1)[0]
+    text = re.sub(r"\A(?:[^\S\n]*\n)+", "", text)  # empty lines; a tab before the first name is an empty name, of pandas's index
+    first_line = text.split("\n", 1)[0]
     wanted = {options.image_column.lower(), options.caption_column.lower()}
-    delimiter = max("\t,;|", key=lambda d: (len(wanted & set(_cells(first_line, d))), first_line.count(d)))
+    found = {d: _cells(first_line, d) for d in "\t,;|"}
+    delimiter = max(found, key=lambda d: (len(wanted & set(found[d])), _names_picture(found[d][0]), first_line.count(d)))
     quoting: Literal[0, 3] = (
         csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
     )  # Flickr30k's table has lone quotation marks
-    lines = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter, quoting=quoting)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
 
-    columns = _cells(first_line, delimiter)
+    columns = found[delimiter]
     split_at: int | None = None
-    if headless := Path(_file_name(columns[0])).suffix.lower() in PICTURE_SUFFIXES:
+    if headless := _names_picture(columns[0]):
         image_at, caption_at = 0, len(columns) - 1
     else:
         image_at = columns.index(_column("image_column", options.image_column, columns, path))
@@ -190,6 +194,11 @@ def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[
                 )
             if caption_at == len(columns) - 1:  # a caption with commas that nobody quoted
                 cells[caption_at:] = [delimiter.join(cells[caption_at:])]
+            elif len(cells) > len(columns):
+                raise Problem(
+                    f"Line {lines.line_num} of {path} has {len(cells)} columns where the first line has {len(columns)}; put its "
+                    "caption in quotation marks."
+                )
             yield (
                 _file_name(cells[image_at].strip()),
                 cells[split_at].strip() if split_at is not None else None,
@@ -202,6 +211,10 @@ def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[
 def _cells(line: str, delimiter: str) -> list[str]:
     """The header's names; case and spaces do not count."""
     return [cell.strip(' "\r').lower() for cell in line.split(delimiter)]
+
+
+def _names_picture(cell: str) -> bool:
+    return Path(_file_name(cell)).suffix.lower() in PICTURE_SUFFIXES
 
 
 def _file_name(cell: str) -> str:

@@ -120,7 +120,7 @@ class _Finder:
         if prediction.picture in self._by_id:
             return self._by_id[prediction.picture]
         digits = re.search(r"[0-9]+$", name.stem)  # COCO_val2014_000000391895.jpg is picture 391895 ...
-        record = self._by_id.get(str(int(digits[0]))) if digits else None
+        record = self._by_id.get(digits[0].lstrip("0") or "0") if digits else None
         return record if record and re.search(rf"(?<![0-9])0*{record.image_id}$", record.path.stem) else None  # ... in COCO
 
 

@@ -59,7 +59,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         predictions = [_prediction(each, path) for each in objects]
     except json.JSONDecodeError as error:
         raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); write it again.") from error
-    except (csv.Error, RecursionError) as error:
+    except (csv.Error, RecursionError, ValueError) as error:  # ValueError: a number of five thousand digits
         raise Problem(f"{path} cannot be read as captions ({error}); mend it.") from error
     if not predictions:
         raise WrongUse(f"{path} holds no captions.")
@@ -117,7 +117,15 @@ def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
             f"{', '.join(columns) or 'nothing'}."
         )
     reader.fieldnames = columns
-    return reader
+    return (_whole(row, columns, delimiter, f"Line {reader.line_num} of {path}") for row in reader)
+
+
+def _whole(row: dict[str | Any, Any], columns: list[str], delimiter: str, line: str) -> Mapping[str, str]:
+    """The row with a caption that nobody quoted put together again, where it stands last."""
+    more = row.pop(None, [])
+    if more and columns[-1] not in CAPTION_KEYS:
+        raise Problem(f"{line} has more cells than the first line has names: put its caption in quotation marks.")
+    return row | {columns[-1]: delimiter.join([row[columns[-1]], *more])} if more else row
 
 
 # ----------------------------------------------------------------------------------------------------------- one of them

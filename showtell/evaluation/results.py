@@ -18,6 +18,8 @@ from showtell.metrics import Scores
 
 CAPTIONS, PICTURES, SCORES = "captions.jsonl", "pictures.jsonl", "scores.json"
 FORMAT, VERSION = "showtell scores", 1
+BLEU_COUNTS = 6
+"""Of a picture: right n-grams (4), length, closest reference length."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,21 @@ def load_result(path: Path) -> Result:
         parts = content["scores"], content["diversity"], content["protocol"]
         if not all(isinstance(part, dict) for part in parts) or not all({"caption", "references"} <= set(each) for each in lines):
             raise ValueError("something is missing in them")
+        if not all(_has_numbers(line, parts[0]) for line in lines):
+            raise ValueError("something in them is no number")
         return Result(scores, *parts, pictures)
     except OSError as error:
         raise Problem(f"{error.filename} cannot be read ({error.strerror or error}).") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Problem(f"{scores.parent} holds damaged scores ({error}): evaluate again.") from error
+
+
+def _has_numbers(line: dict[str, Any], names: Iterable[str]) -> bool:
+    """Whether a picture's figures can be computed with, as far as it has them."""
+    counts = line.get("bleu_counts", [0] * BLEU_COUNTS)
+    return (
+        isinstance(counts, list)
+        and len(counts) == BLEU_COUNTS
+        and all(type(count) is int for count in counts)
+        and all(isinstance(line.get(name, 0), int | float | None) for name in names)
+    )

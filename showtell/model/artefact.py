@@ -10,7 +10,9 @@ anything is allocated for it.
 
 from __future__ import annotations
 
+import pickletools
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,6 +32,8 @@ from showtell.model.reading import read_pt
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import Vocabulary, load_vocab
 
+MAKERS_OF_BYTES = {"__builtin__ bytearray", "builtins bytearray", "None"}
+"""What torch lets a pickle call, and a few bytes of which ask for gigabytes; None stands for names put together on the way."""
 SLACK = 1 << 20
 """Bytes that a file may unpack to beyond its own size: what `torch.save` packs is not compressed."""
 
@@ -185,18 +189,27 @@ def read_model_file(path: Path, advice: str = "get it from its maker again") -> 
 
 
 def _check_archive(path: Path) -> None:
-    """See that a file is an archive such as `torch.save` writes, and that it does not unpack to more than it is.
+    """See that a file is an archive such as `torch.save` writes, and that what it holds takes no more memory than it has bytes.
 
     Raises:
         ValueError: it is not; the message is a clause that says why.
     """
+    damaged = ValueError("it is cut off, of another kind, or carries code, which showtell never runs")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RecursionError):
-        raise ValueError("it is cut off, of another kind, or carries code, which showtell never runs") from None
-    if unpacked > path.stat().st_size + SLACK:
+            small = unpacked <= path.stat().st_size + SLACK
+            pickles = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")] if small else []
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RecursionError):
+        raise damaged from None
+    if not small:
         raise ValueError(f"it would unpack to {unpacked / 2**20:,.0f} MiB, more than it holds")
+    try:
+        named = {str(argument) for each in pickles for code, argument, _ in pickletools.genops(each) if "GLOBAL" in code.name}
+    except Exception:  # a broken or hostile file may raise anything
+        raise damaged from None
+    if named & MAKERS_OF_BYTES:
+        raise damaged
 
 
 def artefact_of(content: dict[str, Any], path: Path) -> Artefact:

@@ -60,9 +60,14 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
             new, old = Path(work) / "new", Path(work) / "old"
             new.mkdir()
             yield new
-            if folder.exists():
-                folder.replace(old)
-            new.replace(folder)
+            try:
+                if folder.exists():
+                    folder.replace(old)
+                new.replace(folder)
+            except BaseException:
+                if old.exists() and not folder.exists():
+                    old.replace(folder)
+                raise
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise Problem(f"{folder} could not be written ({first_line(error)}): free some space or choose another folder.") from None

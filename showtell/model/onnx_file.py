@@ -1,8 +1,9 @@
-"""Graphs from strangers: an ONNX file is looked through before onnxruntime may open it, and runs on the CPU within its means.
+"""Graphs from strangers: an ONNX file is looked through before onnxruntime may open it, and runs on the CPU.
 
 An ONNX file is a message of Protocol Buffers. What is looked for can be seen without unpacking a weight: that every weight lies
 in the file itself (a path to another file could name any file of this machine), that none claims to be larger than the file, and
-that the graph is a plain one: operators of the standard or of onnxruntime, no loops, no branches, no functions.
+that the graph is a plain one: operators of the standard or of onnxruntime, no loops, no branches, no functions. What these
+operators make of numbers may still take as much memory as there is.
 """
 
 from __future__ import annotations

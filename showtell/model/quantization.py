@@ -42,8 +42,8 @@ def calibration_pixels(folder: Path, options: PictureOptions) -> npt.NDArray[np.
     paths = list_pictures(folder)
     if not paths:
         raise Problem(f"{folder} holds no pictures: name a folder of some hundred of the kind that will be captioned.")
-    chosen = paths[:: max(1, len(paths) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
-    return np.stack([shape(open_picture(path, options), options)[0] for path in chosen])
+    chosen = np.linspace(0, len(paths) - 1, min(len(paths), CALIBRATION_PICTURES)).round().astype(int)
+    return np.stack([shape(open_picture(paths[place], options), options)[0] for place in chosen])
 
 
 def quantised(models: dict[str, ModelProto], pixels: npt.NDArray[np.uint8]) -> dict[str, ModelProto]:

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.model.artefact import Artefact, artefact_of
-from showtell.model.config import CONFIG, WORDS, options_of, read_config
+from showtell.model.config import CONFIG, GRAPHS, WORDS, options_of, read_config
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.exported import ENCODER, ExportedCaptioner
 from showtell.model.onnx_file import initializers
-from showtell.model.options import EncoderOptions
+from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.vocabulary import load_vocab
 
 if TYPE_CHECKING:
@@ -46,15 +46,19 @@ def regain(folder: Path) -> Artefact:
     graphs: dict[str, Arrays] = {}
     parts: dict[str, dict[str, Tensor]] = {"encoder": {}, "decoder": {}}
     try:
+        encoder = Encoder(options_of(EncoderOptions, content["architecture"]["encoder"]), content["pictures"]["picture_size"])
+        with torch.device("meta"):  # for the names of its weights
+            decoder = Decoder(options_of(DecoderOptions, content["architecture"]["decoder"]), 1, encoder.channels)
+        names = {f"encoder.{name}" for name in encoder.state_dict()} | {f"decoder.{name}" for name in decoder.state_dict()}
         for name, (file, origin, transposed) in content["origins"].items():
+            if name not in names or file not in GRAPHS:
+                raise ValueError(f"{name} in {file} is no weight of such a model")
             if file not in graphs:
-                place = folder / file if (folder / file).is_file() else folder.parent / file
-                graphs[file] = initializers(place)
+                shared = file == ENCODER and not (folder / file).is_file()
+                graphs[file] = initializers(folder.parent / file if shared else folder / file)
             weight = _weight(graphs[file], origin)
             part, _, inner = name.partition(".")
             parts[part][inner] = torch.tensor(weight.T if transposed else weight)
-        options = options_of(EncoderOptions, content["architecture"]["encoder"])
-        encoder = Encoder(options, content["pictures"]["picture_size"])
         parts["encoder"] |= dict(_neutral(encoder, parts["encoder"]))
         words = load_vocab(folder / WORDS).to_dict()
         return artefact_of(content | {"vocabulary": words} | parts, folder)

@@ -119,12 +119,15 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
 
     Raises:
         WrongUse: the folder holds another run and neither resume nor overwrite was asked for, or resuming was asked for with
-            settings that would change the run.
+            settings that would change the run, or what is to be overwritten is the model to start from.
     """
     last, file = folder / "last_model.pt", folder / "settings.yaml"
     if not (last.exists() or file.exists() or (folder / "best_model.pt").exists()):
         return False
     if overwrite:
+        source = settings["training"]["pretrained_path"]
+        if source and Path(source).resolve() in (last.resolve(), (folder / "best_model.pt").resolve()):
+            raise WrongUse(f"{source} would be removed by the run that starts from it: name another --output_dir.")
         return False
     if not resume:
         raise WrongUse(

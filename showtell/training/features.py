@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def cached_features(
     """
     sources = [CaptionedPictures(records, vocabulary, pictures, _changes(augmentation, n), seed=n) for n in range(views)]
     folders = {cache_folder() / "features" / _key(source, encoder, bf16): source for source in sources}
-    if absent := {folder: source for folder, source in folders.items() if not (folder / "done.json").is_file()}:
+    if absent := {folder: source for folder, source in folders.items() if not _complete(folder)}:
         encode = _encoding(encoder, device, bf16)
         black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
         shape = (len(records), *encode(black).shape[1:])
@@ -115,6 +116,15 @@ def cached_features(
     for folder in folders:
         skipped |= {int(row): why for row, why in json.loads((folder / "done.json").read_text("utf-8"))["skipped"].items()}
     return CachedFeatures(records, vocabulary, [ShardedArray(folder) for folder in folders], skipped, seed)
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a view is there, none of its files missing (cleaners of caches remove some)."""
+    try:
+        told = json.loads((folder / "done.json").read_text("utf-8"))
+        return bool(told["rows"] == len(ShardedArray(folder)))
+    except (OSError, ValueError, KeyError):  # a cache from before "rows" is looked through again
+        return False
 
 
 def _changes(augmentation: AugmentOptions | None, number: int) -> AugmentOptions | None:
@@ -188,7 +198,7 @@ def _fill(shards: Shards, source: CaptionedPictures, encode: Encoding, batch_siz
         shards.write(here, _encoded(loader, encode, shards.shape[1:], bar))
     bar.close()
     with written_whole(shards.folder / "done.json") as file:  # last: a cache without it is not used
-        file.write(json.dumps({"skipped": shards.reasons()}).encode())
+        file.write(json.dumps({"rows": shards.shape[0], "skipped": shards.reasons()}).encode())
 
 
 def _encoded(loader: Iterable[list[Item]], encode: Encoding, shape: tuple[int, ...], bar: tqdm[Any]) -> Iterator[Rows]:

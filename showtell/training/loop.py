@@ -72,12 +72,13 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
         position.batch += 1
         name_skipped(run, batch)
         last_of_step = position.batch % options.accumulate == 0 or position.batch == order.batches
-        if len(batch.pictures):
+        if len(batch.pictures) or accelerator.num_processes > 1:  # the others wait for the gradients of this one too
             with nullcontext() if last_of_step else accelerator.no_sync(run.model):
                 loss, tally = run.model(batch.to(accelerator.device))
                 accelerator.backward(loss / order.group(position.batch - 1, options.accumulate))
             position.sums += tally.stack().detach().cpu()
-            run.log.step(position.step, loss.detach())
+            if len(batch.pictures):
+                run.log.step(position.step, loss.detach())
         if not last_of_step:
             continue
 

@@ -49,7 +49,14 @@ class TrainingModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
         """The loss of a batch (mean over words, plus the regularisation), and its tally."""
+        if not len(batch.pictures):
+            return self.nothing()
         return self.loss(self.grid(batch.pictures), batch.captions, batch.lengths)
+
+    def nothing(self) -> tuple[Tensor, Tally]:
+        """The loss and tally of no picture at all: gradients of zero, which the other processes wait for."""
+        zeros = [parameter.sum() * 0 for parameter in self.parameters() if parameter.requires_grad]
+        return torch.stack(zeros).sum(), Tally(*torch.zeros(4, device=zeros[0].device))
 
     def loss(self, grid: Tensor, captions: Tensor, lengths: Tensor, importance: Tensor | None = None) -> tuple[Tensor, Tally]:
         """The loss of captions, and its tally.

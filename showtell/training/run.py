@@ -102,6 +102,8 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     set_seed(options.seed)
     with accelerator.main_process_first():
         begun = start(splits.train)
+    if checkpoint:  # its file may hold another by now
+        begun.encoder.load_state_dict(checkpoint["encoder"])
     say(
         f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(begun.vocabulary):,} words; "
         f"on {accelerator.device} in {precision_of(accelerator)}",

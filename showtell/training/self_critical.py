@@ -76,7 +76,7 @@ class SelfCritical(TrainingModel):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
         """The loss of the model's own captions of a batch, and their tally; in evaluation mode that of the batch's captions."""
-        if not self.training:
+        if not self.training or not len(batch.pictures):
             return super().forward(batch)
         self.decoder.eval()
         grid = self.grid(batch.pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -119,10 +120,12 @@ class Run:
     def artefact(self) -> Artefact:
         """What would be saved of the model now."""
         model = self.validated_model
+        best = {BEST[self.options.monitor]: abs(self.stopping.best)} if math.isfinite(self.stopping.best) else {}
+        before = {"before": list(self.before)} if self.before else {}
         return Artefact.of(
             model.encoder or self.encoder, model.decoder, self.vocabulary, self.pictures,
             training={
                 "data": self.data, "training_pictures": len(self.training.source), "epochs": self.position.epoch,
-                "steps": self.position.step, BEST[self.options.monitor]: abs(self.stopping.best), "settings": self.settings,
-            } | ({"before": list(self.before)} if self.before else {}),
+                "steps": self.position.step, "settings": self.settings, **best, **before,
+            },
         )  # fmt: skip

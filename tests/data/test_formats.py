@@ -118,6 +118,17 @@ def test_json_lines_with_columns_of_other_names(tmp_path: Path) -> None:
     assert read_rows(path, options) == [("a.jpg", "a.jpg", "val", ("Hund\u2028e",))]
 
 
+def test_a_table_of_pandas_with_its_index(tmp_path: Path) -> None:
+    """The first name is empty: a tab before it is no space to be cut off."""
+    table = written(tmp_path, "\n\timage\tcaption\n0\ta.jpg\tA dog\n1\ta.jpg\tOne dog\n")
+    assert read_rows(table, OPTIONS) == [("a.jpg", "a.jpg", None, ("A dog", "One dog"))]
+
+
+def test_flickr8ks_list_with_commas_in_its_first_caption(tmp_path: Path) -> None:
+    table = written(tmp_path, "a.jpg#0\tA dog , a cat , a man .\na.jpg#1\tThree .\n")
+    assert read_rows(table, OPTIONS) == [("a.jpg", "a.jpg", None, ("A dog , a cat , a man .", "Three ."))]
+
+
 def test_folder(tmp_path: Path) -> None:
     for name in ("train/b.jpg", "val/a.png", "c.jpg", "more/d.jpg", "train/without.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -168,6 +179,8 @@ def test_references_that_name_no_files(tmp_path: Path, document: object) -> None
         ('{"images":\n[{"sentences": [{}]}]}', Problem, "karpathy captions are: something lacks 'tokens'"),
         ('{"image": "a.jpg", "caption": 3}', Problem, "jsonl captions are: something in it is of another type"),
         ("image,caption,more\na.jpg,A dog\n", Problem, "Line 2 of"),
+        ("image,caption,split\na.jpg,A man, walking,train\n", Problem, "put its caption in quotation marks"),
+        ('{"images":\n[{"id": ' + "1" * 5000 + '}], "annotations": []}', Problem, "cannot be read as coco captions"),
         (b"image,caption\na.jpg,\xff\xfe\n", Problem, "is not text in UTF-8 (byte 20)"),
         (gzip.compress(json.dumps(COCO).encode())[:60], Problem, "is damaged"),
         (b"\x1f\x8bnonsense", Problem, "is damaged"),

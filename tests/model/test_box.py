@@ -200,6 +200,23 @@ def a_foreign_origin(path: Path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def origins_in(file: str) -> Callable[[Path], None]:
+    """Tells that a weight lies in another file of this machine."""
+
+    def damage(path: Path) -> None:
+        content = json.loads(path.read_bytes())
+        content["origins"]["decoder.attention.v"][0] = file
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    return damage
+
+
+def more_origins_than_weights(path: Path) -> None:
+    content = json.loads(path.read_bytes())
+    content["origins"] |= {f"decoder.{n}": content["origins"]["decoder.embedding.weight"] for n in range(3)}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "said"),
     [
@@ -211,6 +228,9 @@ def a_foreign_origin(path: Path) -> None:
         ("classes.txt", fewer_labels, "1000.* where the settings tell .*999"),
         ("classes.txt", many_labels, "larger than 64 KiB"),
         ("en/config.json", a_foreign_origin, "the weights of .* cannot be read"),
+        ("en/config.json", origins_in("/dev/zero"), "the weights of .* cannot be read"),
+        ("en/config.json", origins_in("../classes.txt"), "the weights of .* cannot be read"),
+        ("en/config.json", more_origins_than_weights, "the weights of .* cannot be read"),
     ],
 )
 def test_damaged_and_foreign_files_get_one_sentence(file: str, damage: Callable[[Path], None], said: str, tmp_path: Path) -> None:

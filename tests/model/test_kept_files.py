@@ -66,7 +66,8 @@ def test_a_hostile_file_has_its_reason() -> None:
     from showtell.errors import Problem
 
     for name, said in {
-        "code.pt": "carries code", "bare_code.pt": "carries code", "bomb.pt": "would unpack to 64 MiB",
+        "code.pt": "carries code", "bare_code.pt": "carries code", "giant_bytes.pt": "carries code",
+        "bomb.pt": "would unpack to 64 MiB",
         "newer.pt": "install a newer", "terabytes_of_one_number.pt": "larger than what the file holds",
         "giant_header": "its header claims", "a_giant_state.pt": "do not fit",
         "fetch_from_the_network.pt": "not the name of a network",

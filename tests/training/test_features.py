@@ -259,6 +259,19 @@ def test_a_killed_fill_goes_on_with_what_it_lacks(
     assert new.exists() and not old.exists()  # another process may still be writing the newer one
 
 
+def test_a_file_that_was_removed_is_computed_again(
+    cached: Callable[..., CachedFeatures], fills: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cleaners of caches remove single files: what lies behind them would take their place."""
+    monkeypatch.setattr(shards, "SHARD", 2 * 2 * 16 * 98)
+    expected = [cached()[index].picture for index in range(6)]
+    sorted(fills[0].glob("*.npy"))[1].unlink()
+    again = cached()
+    assert len(fills) == 2
+    for index, picture in enumerate(expected):
+        assert torch.equal(again[index].picture, picture)  # type: ignore[arg-type]
+
+
 def test_processes_that_fill_it_together_share_the_work(
     cached: Callable[..., CachedFeatures], fills: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,13 @@ class Code:
         return os.system, ("touch ran",)
 
 
+class GiantBytes:
+    """A pickle that torch lets make as many bytes as it likes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytearray, (2_000_000_000,)
+
+
 def about(**decoder: Any) -> dict[str, Any]:
     """What a model says of itself, with some of the decoder's options changed."""
     return {
@@ -66,6 +73,7 @@ def make() -> None:
     rows = {"embedding.weight": torch.zeros(len(WORDS), 8)}
     file("code", about() | {"training": {"a": Code()}})
     (HERE / "bare_code.pt").write_bytes(pickle.dumps(Code()))
+    file("giant_bytes", about() | {"training": {"a": GiantBytes()}})
     file("newer", about() | {"format_version": 99})
     file("terabytes_of_one_number", about() | {"decoder": {"embedding.weight": ONE.expand(len(WORDS), 1 << 40)}})
     file("a_giant_state", about(hidden_size=1 << 20) | {"decoder": rows})
