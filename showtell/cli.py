@@ -187,6 +187,9 @@ def main(arguments: Sequence[str] | None = None, config: object | None = None) -
         arguments: the command and what follows it; by default the command line's.
         config: the class `Config` of an editable `config.py`, for the root scripts.
     """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that lacks a caption's letters shows ? and goes on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,14 @@ def cache_folder() -> Path:
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write; it takes the name `path` only when the block ends well, synced to disk.
 
-    After a crash `path` is the old file or the new one, never half of one. Folders above it are made.
+    After a crash `path` is the old file or the new one, never half of one. Folders above it are made. Where `path` is a link, the
+    file that it leads to is replaced; who may read a file stays as it was.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; the temporary file is removed.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~UMASK  # mkstemp makes private files
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     part = Path(name)
@@ -39,7 +42,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~UMASK)  # mkstemp makes private files; a model is to be shared like any other
+        part.chmod(mode)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -324,11 +324,20 @@ def _from_yaml(tree: Tree, file: Path, problems: list[str]) -> Layer:
 def _read_yaml(file: Path) -> dict[str, Any]:
     import yaml  # here, since --help needs none
 
+    class Loader(yaml.SafeLoader):
+        """Refuses a name that stands twice, of which YAML's readers keep the last without a word."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = [str(name.value) for name, _ in node.value]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise yaml.YAMLError(f"{twice} stands twice in it, near line {node.start_mark.line + 1}")
+            return super().construct_mapping(node, deep)
+
     try:
-        read = yaml.safe_load(file.read_text(encoding="utf-8"))
+        read = yaml.load(file.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise WrongUse(f"The settings file {file} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:  # the last three of values such as 2024-13-45
         raise WrongUse(f"The settings file {file} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(read, dict | NoneType):
         raise WrongUse(f"The settings file {file} must name rooms, and under each its settings; it holds {read!r:.60}.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import shlex
 import subprocess
 import sys
 import types
@@ -133,6 +135,13 @@ def test_a_group_of_commands_lists_its_own(capsys: pytest.CaptureFixture[str]) -
     listed = capsys.readouterr().out
     assert "data scenes" in listed and "caption " not in listed
     assert cli.main(["data"]) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell that closes streams")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(closed: str) -> None:
+    done = subprocess.run(f"{shlex.quote(sys.executable)} -m showtell --version {closed}", shell=True, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_config_py_in_the_current_folder_is_not_imported(tmp_path: Path) -> None:

@@ -163,6 +163,9 @@ def test_wrong_flags_do_not_hide_what_is_wrong_in_the_file(written: Any, capsys:
     ("text", "said"),
     [
         ("training: [", "is not YAML"),
+        ("training: {epochs: 2024-13-45}", "is not YAML"),
+        ("training: {epochs: 3}\ntraining: {batch_size: 4}", "training stands twice in it, near line 1"),
+        ("training:\n  epochs: 3\n  epochs: 4", "epochs stands twice in it, near line 2"),
         ("- training", "must name rooms"),
         ("just words", "must name rooms"),
         ("\x00", "is not YAML"),

@@ -9,7 +9,7 @@ from PIL import Image
 
 from showtell.captioning.batches import Opened
 from showtell.captioning.inputs import picture_key
-from showtell.errors import Problem
+from showtell.errors import Problem, disk_sentences
 from showtell.files import written_whole
 from showtell.look import attention_figure
 from showtell.pictures.opening import printable
@@ -25,7 +25,8 @@ LONGEST_NAME = 50
 class FigureNames:
     """The figures' paths in a folder: `dog.jpg` for `photos/dog.png`, and `dog-1f3a5c7e.jpg` for a second `dog` elsewhere.
 
-    The eight digits stand for the picture's path, so that the same inputs always give the same names.
+    The eight digits stand for the picture's path, so that the same inputs always give the same names. A figure tells of which
+    picture it is: what else lies in the folder, another run's figures or somebody's photographs, keeps its name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,11 +35,28 @@ class FigureNames:
 
     def path(self, image: str) -> Path:
         """Where the figure of the next picture goes."""
-        stem = PurePath(image).stem[:LONGEST_NAME]
-        if stem.casefold() in self._taken:  # folded, since many file systems do not tell capitals apart
-            stem += f"-{picture_key(image).hex()[:8]}"
+        stem, key = PurePath(image).stem[:LONGEST_NAME], picture_key(image).hex()
+        free = stem.casefold() not in self._taken  # folded, since many file systems do not tell capitals apart
+        if not free or not may_draw(self._folder / f"{stem}.jpg", image):
+            stem += f"-{key[:8]}"
         self._taken.add(stem.casefold())
         return self._folder / f"{stem}.jpg"
+
+
+def may_draw(path: Path, image: str) -> bool:
+    """Whether the figure of a picture may lie there: nothing does, or an earlier figure of that picture."""
+    if not path.exists():
+        return True
+    try:
+        with Image.open(path) as figure:
+            return bool(figure.info.get("comment") == _comment(image))
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+def _comment(image: str) -> bytes:
+    """In a figure's file, whose figure it is."""
+    return f"showtell {picture_key(image).hex()}".encode()
 
 
 def figures_of(path: Path, caption: Caption) -> dict[Path, Caption]:
@@ -51,29 +69,23 @@ def draw_figure(opened: Opened, caption: Caption, path: Path) -> str | None:
     """Draws and writes a figure of a picture that was opened for one.
 
     Returns:
-        None, or the sentence that says why it cannot be drawn (no font has its characters).
+        None, or the sentence that says why it cannot be drawn (no font has its characters, another file has its name).
 
     Raises:
         Problem: it cannot be written.
     """
     assert opened.view is not None
+    image = opened.job.image
+    if not may_draw(path, image):
+        return f"the figure of {printable(image)}: {path} is something else; name another folder, or move it away."
     picture, seen = opened.view
     guess = ", a guess" if caption.guess else ""
-    name = printable(PurePath(opened.job.image).name)  # a whole path would leave no room for the rest
+    name = printable(PurePath(image).name)  # a whole path would leave no room for the rest
     note = f"{name} · {caption.model} · confidence {caption.confidence:.2f}{guess}"
     try:
         figure = attention_figure(picture, caption.words, caption.attention, seen.box, title=caption.text, note=note)
     except Problem as problem:
-        return f"the figure of {printable(opened.job.image)}: {problem}"
-    _save(figure, path)
+        return f"the figure of {printable(image)}: {problem}"
+    with disk_sentences(path), written_whole(path) as file:
+        figure.save(file, "JPEG", quality=QUALITY, subsampling=0, comment=_comment(image))
     return None
-
-
-def _save(figure: Image.Image, path: Path) -> None:
-    try:
-        with written_whole(path) as file:
-            figure.save(file, "JPEG", quality=QUALITY, subsampling=0)
-    except OSError as error:
-        raise Problem(
-            f"The figure {path} cannot be written ({error.strerror or error}): make room, or name another folder."
-        ) from error

@@ -76,7 +76,7 @@ class Output(NoOutput):
         self._captioned: set[Hashable] = set()
         self._errors: dict[Hashable, str] = {}  # of pictures that could not be read, the last line's
         self._outdated = False  # whether it has lines that a later one replaces
-        self._whole = 0  # bytes, up to what was cut off
+        self._whole, self._read_size = 0, 0  # bytes: up to what was cut off, and all that it had when it was read
         self._file: Any = None
         if not overwrite and any(file.exists() for file in self._files()):
             check_provenance(made_with, path)
@@ -94,6 +94,7 @@ class Output(NoOutput):
         """Notes what a growing file holds; gives the length of what is whole."""
         if not path.exists():
             return 0
+        self._read_size = path.stat().st_size
         with path.open("rb") as file, self._reading(path) as bar:
             header = file.read(len(self.form.header))
             if header != self.form.header:
@@ -136,16 +137,20 @@ class Output(NoOutput):
 
         Raises:
             Problem: the file cannot be written.
+            WrongUse: another program has written to it since it was read.
         """
         growing = self._files()[0]
         with disk_sentences(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.overwrite:
+                self._read_size = 0
                 for file in (*self._files(), provenance_path(self.path)):
                     file.unlink(missing_ok=True)
             if not any(file.exists() for file in self._files()):
                 save_provenance(self.made_with, self.path)
             self._file = growing.open("ab", buffering=0)
+            if self._file.tell() != self._read_size:
+                raise WrongUse(f"{growing} is being written to by somebody else: wait for that, then run this again.")
             self._file.truncate(self._whole)
             if self._whole == 0:
                 self._append(self.form.header)

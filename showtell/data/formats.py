@@ -49,7 +49,8 @@ def read_rows(path: Path, options: DataOptions) -> list[Row]:
     kind = recognise(path) if options.format == "auto" else options.format
     try:
         rows = list(_folder(path, options) if kind == "folder" else _READERS[kind](_text(path), path, options))
-        if not {type(i) for i, _, _, _ in rows} <= {int, str} or not {type(file) for _, file, _, _ in rows} <= {str}:
+        ids, files, splits = ({type(row[place]) for row in rows} for place in range(3))
+        if not ids <= {int, str} or not files <= {str} or not splits <= {str, type(None)}:
             raise TypeError
         return rows
     except json.JSONDecodeError as error:
@@ -115,6 +116,9 @@ def _coco(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
     captions: dict[int | str, list[str]] = defaultdict(list)
     for annotation in document["annotations"]:
         captions[annotation["image_id"]].append(annotation["caption"])
+    listed = {image["id"] for image in document.get("images", ())}
+    if listed and captions and listed.isdisjoint(captions):
+        raise Problem(f"{path} has captions of images that it does not list, such as {next(iter(captions))!r}; mend their ids.")
     for image in document.get("images") or [{"id": image_id} for image_id in captions]:  # references alone need no pictures
         yield image["id"], image.get("file_name", str(image["id"])), None, _clean(captions[image["id"]])
 
@@ -125,6 +129,7 @@ def _karpathy(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
         file = next((image[key] for key in ("filename", "file_name") if key in image), str(image_id))
         name = "/".join(filter(None, (image.get("filepath"), file)))
         sentences = image["sentences"] if "sentences" in image else image["captions"]
+        sentences = [sentences] if isinstance(sentences, str) else sentences
         yield image_id, name, image.get("split"), _clean(map(_said, sentences))
 
 
@@ -149,15 +154,46 @@ def _jsonl(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
 
 
 def _json_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[str, str | None, Iterable[str]]]:
-    if text.lstrip().startswith("["):
-        objects = json.loads(text)
-    else:
-        objects = (json.loads(line) for line in text.split("\n") if line.strip())
-    for value in objects:
+    for value in json.loads(text) if text.lstrip().startswith("[") else json_lines(text, path):
         columns = list(value.keys())
         captions = value[_column("caption_column", options.caption_column, columns, path)]
         file = value[_column("image_column", options.image_column, columns, path)]
+        if not isinstance(captions, str | list):
+            raise TypeError
         yield file, value.get("split"), [captions] if isinstance(captions, str) else captions
+
+
+def json_lines(text: str, path: Path) -> Iterator[Any]:
+    """The values of JSON lines.
+
+    Raises:
+        Problem: one is broken; the sentence tells its line.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):  # not at U+2028, as str.splitlines would
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise Problem(f"{path} is broken JSON at line {number} ({error.msg}); fetch or write it again.") from error
+
+
+def check_quotes(text: str, delimiter: str, path: Path) -> None:
+    """See that no quotation mark of a table opens what nothing closes: all that follows would be one caption.
+
+    Raises:
+        Problem: one does; the sentence tells its line.
+    """
+    if text.count('"') % 2 == 0:
+        return
+    lines, begin = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 0
+    try:
+        for _ in lines:
+            begin = lines.line_num
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise Problem(
+                f"The quotation mark in line {begin + 1} of {path} is never closed; close it, or leave it out."
+            ) from error
 
 
 def _table(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
@@ -173,6 +209,8 @@ def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[
     quoting: Literal[0, 3] = (
         csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
     )  # Flickr30k's table has lone quotation marks
+    if quoting != csv.QUOTE_NONE:
+        check_quotes(text, delimiter, path)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
 
     columns = found[delimiter]

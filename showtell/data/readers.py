@@ -73,8 +73,8 @@ def _records(file: Path, options: DataOptions, need_pictures: bool) -> list[Reco
 
 
 def _refuse_twins(records: list[Record], files: list[Path]) -> None:
-    if len({record.image_id for record in records}) < len(records):
-        twin = Counter(record.image_id for record in records).most_common(1)[0][0]
+    if len({str(record.image_id) for record in records}) < len(records):  # 1 and "1" are one picture in captions of it
+        twin = Counter(str(record.image_id) for record in records).most_common(1)[0][0]
         named = " and ".join(map(str, files))
         raise WrongUse(f"The picture with id {twin} occurs twice in {named}; name one file with --annotations, or mend it.")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from showtell.data.formats import check_quotes, json_lines
 from showtell.errors import Problem, WrongUse
 
 PICTURE_KEYS = (
@@ -35,6 +36,10 @@ NUMBERS = ("image_id", "cocoid", "imgid", "img_id", "id")
 """Those that are a picture's number rather than its name."""
 
 
+class TwiceSaid(Exception):
+    """A name that a JSON object has twice."""
+
+
 class Prediction(NamedTuple):
     """What a file says of a picture."""
 
@@ -57,6 +62,8 @@ def read_predictions(path: Path) -> list[Prediction]:
     try:
         objects = _objects(text, path)
         predictions = [_prediction(each, path) for each in objects]
+    except TwiceSaid as name:
+        raise WrongUse(f"{path} says twice what {name} is: leave one.") from None
     except json.JSONDecodeError as error:
         raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); write it again.") from error
     except (csv.Error, RecursionError, ValueError) as error:  # ValueError: a number of five thousand digits
@@ -86,11 +93,11 @@ def _objects(text: str, path: Path) -> Iterator[Any]:
     if begin not in ("{", "["):
         return _rows(text, path)
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError:
         if begin == "[" or "\n" not in text.strip():
             raise
-        return (json.loads(line) for line in text.split("\n") if line.strip())  # not at U+2028, as str.splitlines would
+        return json_lines(text, path)
     return _listed(document, path)
 
 
@@ -98,17 +105,27 @@ def _listed(document: Any, path: Path) -> Iterator[Any]:
     """The captions of a JSON document: a list, an object that holds one, one caption alone, or captions by picture."""
     if isinstance(document, list):
         return iter(document)
+    if any(name in document for name in PICTURE_KEYS) and any(name in document for name in (*CAPTION_KEYS, "error")):
+        return iter([document])
     for name in LISTS:
         if isinstance(document.get(name), list):
             return iter(document[name])
-    if any(name in document for name in PICTURE_KEYS) and any(name in document for name in (*CAPTION_KEYS, "error")):
-        return iter([document])
     return ({"image_id": picture, "caption": caption} for picture, caption in document.items())
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different: of two captions of a picture, JSON's readers keep the last without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise TwiceSaid(next(name for name in names if names.count(name) > 1))
+    return found
 
 
 def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
     first = text.partition("\n")[0]
     delimiter = max("\t,;|", key=first.count)
+    check_quotes(text, delimiter, path)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [column.strip().lower() for column in reader.fieldnames or ()]
     if not set(columns) & set(PICTURE_KEYS) or not set(columns) & set(CAPTION_KEYS):
@@ -124,7 +141,7 @@ def _whole(row: dict[str | Any, Any], columns: list[str], delimiter: str, line: 
     """The row with a caption that nobody quoted put together again, where it stands last."""
     more = row.pop(None, [])
     if more and columns[-1] not in CAPTION_KEYS:
-        raise Problem(f"{line} has more cells than the first line has names: put its caption in quotation marks.")
+        raise WrongUse(f"{line} has more cells than the first line has names: put its caption in quotation marks.")
     return row | {columns[-1]: delimiter.join([row[columns[-1]], *more])} if more else row
 
 
@@ -135,9 +152,9 @@ def _prediction(each: Any, path: Path) -> Prediction:
     if not isinstance(each, Mapping):
         raise WrongUse(f"{path} holds {each!r:.60} where an object with image_id and caption is expected.")
     key = next((name for name in PICTURE_KEYS if each.get(name) not in (None, "")), None)
-    if key is None or not isinstance(each[key], int | str):
+    if key is None or not (type(each[key]) in (int, str) or (type(each[key]) is float and each[key].is_integer())):
         raise WrongUse(f"{path} does not name the picture of {json.dumps(each, ensure_ascii=False)[:80]}: give it an image_id.")
-    picture = str(each[key])
+    picture = str(int(each[key]) if isinstance(each[key], float) else each[key])
     if each.get("error"):
         return Prediction(picture, False, None)
     captions = [_caption(each[name]) for name in CAPTION_KEYS if each.get(name) is not None]

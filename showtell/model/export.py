@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.errors import Problem, WrongUse
-from showtell.model.artefact import Artefact, save_artefact
+from showtell.model.artefact import Artefact, read_model_file, save_artefact
 from showtell.model.card import Licences
 from showtell.model.config import FILES
 from showtell.model.folder import save_folder
@@ -49,6 +49,7 @@ def export(options: ExportOptions) -> Path:
 
 def _export_file(artefact: Artefact, options: ExportOptions) -> Path:
     path = options.output_dir / f"{options.model_name}.pt"
+    _check_place(path, options.checkpoint)
     words = vocabulary_place(path, artefact.vocabulary)
     save_artefact(artefact, path)
     save_vocab(artefact.vocabulary, words)
@@ -56,6 +57,23 @@ def _export_file(artefact: Artefact, options: ExportOptions) -> Path:
         _say(f"{path.with_name('vocab.pkl')} is another model's and stays as it is; this model's is {words.name}.", options)
     _report([path, words], options)
     return path
+
+
+def _check_place(path: Path, checkpoint: Path | None) -> None:
+    """See that a file that is to be replaced is a finished model, and not the one that is exported.
+
+    Raises:
+        WrongUse: it is something else.
+    """
+    if not path.exists():
+        return
+    try:
+        finished = "checkpoint" not in read_model_file(path)
+    except Problem:
+        finished = False
+    if not finished or path.resolve() == Path(checkpoint or "").resolve():
+        what = "the model that is to be exported" if finished else "no finished model"
+        raise WrongUse(f"{path} is there and is {what}: name another --model_name or --output_dir.")
 
 
 def vocabulary_place(model: Path, vocabulary: Vocabulary) -> Path:

@@ -23,7 +23,7 @@ from showtell.errors import Problem, first_line
 from showtell.files import written_whole
 from showtell.model.artefact import Artefact, artefact_of
 from showtell.model.card import Licences, model_card
-from showtell.model.config import CARD, CONFIG, WEIGHTS, WORDS, check_format, read_config
+from showtell.model.config import CARD, CLASSES, CONFIG, FILES, GRAPHS, WEIGHTS, WORDS, check_format, read_config
 from showtell.vocabulary import load_vocab, save_vocab
 
 LARGEST_HEADER = 8 << 20
@@ -52,8 +52,8 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
     Raises:
         Problem: it cannot be written, or what lies there is no model folder.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / CONFIG).is_file())):
-        raise Problem(f"{folder} is there and is no model folder: name another --model_name or --output_dir.")
+    if folder.exists() and not _holds_a_model_only(folder):
+        raise Problem(f"{folder} is there and holds something else than a model: name another --model_name or --output_dir.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
@@ -71,6 +71,18 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise Problem(f"{folder} could not be written ({first_line(error)}): free some space or choose another folder.") from None
+
+
+def _holds_a_model_only(folder: Path) -> bool:
+    """Whether nothing is lost with the folder but a model of showtell's; nothing is lost with an empty one."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    try:
+        ours = not names or str(read_config(folder / CONFIG)["format"]).startswith("showtell")
+    except (Problem, LookupError, TypeError):
+        ours = False
+    return ours and names <= {*FILES, *GRAPHS, CLASSES}
 
 
 def write(path: Path, content: bytes) -> None:

@@ -43,6 +43,7 @@ class SearchOptions:
             f"{name} is {getattr(self, name)}; it must be at least {least}."
             for name, least in (
                 ("beam_size", 1), ("n_best", 1), ("min_length", 1), ("max_length", 1), ("no_repeat_ngram", 0), ("top_k", 0),
+                ("seed", 0),
             )
             if (getattr(self, name) or 0) < least
         ]  # fmt: skip

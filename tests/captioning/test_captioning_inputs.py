@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from fake_captioner import BROKEN, WHOLE
+from PIL import Image
 
-from showtell.captioning.figures import FigureNames
+from showtell.captioning.figures import FigureNames, _comment, may_draw
 from showtell.captioning.inputs import find_pictures
 
 ALL = sorted([*WHOLE, BROKEN])
@@ -122,6 +123,18 @@ def test_figures_of_equal_names_are_told_apart_always_in_the_same_way(here: Path
     assert paths() == paths()
     assert len({str(path).lower() for path in paths()}) == len(names)
     assert all(len(path.name.encode()) < 200 for path in paths())
+
+
+def test_a_figure_takes_no_other_files_name(here: Path) -> None:
+    """What lies there may be a photograph, or another picture's figure of an earlier run."""
+    Path("maps").mkdir()
+    Image.new("RGB", (9, 9)).save("maps/dog.jpg")
+    path = FigureNames(Path("maps")).path("x/dog.jpg")
+    assert path.name.startswith("dog-")
+    Image.new("RGB", (9, 9)).save(path, comment=_comment("x/dog.jpg"))
+    assert FigureNames(Path("maps")).path("x/dog.jpg") == path  # its own
+    assert FigureNames(Path("maps")).path("y/dog.jpg") != path
+    assert not may_draw(Path("maps/dog.jpg"), "x/dog.jpg") and not may_draw(path, "y/dog.jpg")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always text")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from PIL import Image
 
 from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines
 from showtell.captioning.output import Output
+from showtell.captioning.provenance import provenance_path
 from showtell.captioning.records import skipped
 from showtell.errors import Problem, WrongUse
 from showtell.search import SearchOptions
@@ -104,6 +106,28 @@ def test_a_line_that_a_killed_run_replaced_goes_with_the_next_one(caption: Capti
     assert images("out.jsonl").count(BROKEN) == 2
     assert caption(*NAMES, output="out.jsonl") == 0
     assert images("out.jsonl").count(BROKEN) == 1
+
+
+def test_what_somebody_else_writes_meanwhile_is_not_cut_off(caption: Caption) -> None:
+    caption(NAMES[0], output="out.jsonl")
+    output = Output(Path("out.jsonl"), JsonLines(), json.loads(provenance_path(Path("out.jsonl")).read_bytes()))
+    with Path("out.jsonl").open("ab") as other:
+        other.write(b'{"image": "other.png", "caption": "a dog"}\n')
+    before = Path("out.jsonl").read_bytes()
+    with output, pytest.raises(WrongUse, match="is being written to by somebody else"):
+        output.begin()
+    assert Path("out.jsonl").read_bytes() == before
+
+
+def test_a_link_leads_to_the_file_that_is_written_anew(caption: Caption) -> None:
+    caption(NAMES[0], BROKEN, output="real.jsonl")
+    Path("real.jsonl").chmod(0o600)
+    Path("link.jsonl").symlink_to("real.jsonl")
+    provenance_path(Path("link.jsonl")).symlink_to(provenance_path(Path("real.jsonl")))
+    Image.new("RGB", (9, 9)).save(BROKEN)
+    assert caption(NAMES[0], BROKEN, output="link.jsonl") == 0
+    assert Path("link.jsonl").is_symlink() and images("real.jsonl") == [NAMES[0], BROKEN]
+    assert stat.S_IMODE(Path("real.jsonl").stat().st_mode) == 0o600
 
 
 def test_figures_that_are_missing_are_drawn_without_a_second_record(caption: Caption, captioner: Any) -> None:

@@ -49,6 +49,8 @@ def test_json_layouts(tmp_path: Path, layout: str) -> None:
         "Image_ID\tcaption\n391895\ta man on a bike\n60623\ta woman, eating\n",
         "\ufeff" + "\n".join(map(json.dumps, COCO)) + "\n\n",
         json.dumps(COCO, indent=1),
+        json.dumps([{"image_id": int(i) + 0.0, "caption": caption} for i, caption in BOTH]),  # numbers as pandas has them
+        "image_id,caption\n391895,a man on a bike\n60623,a woman, eating\n",  # a comma that nobody quoted
     ],
 )
 def test_tables_and_lines(tmp_path: Path, text: str) -> None:
@@ -58,6 +60,8 @@ def test_tables_and_lines(tmp_path: Path, text: str) -> None:
 def test_a_single_line_and_gzip(tmp_path: Path) -> None:
     line = '{"image": "photos/a.jpg", "caption": "a dog", "words": ["a", "dog"], "logprobs": [-1, -1]}'
     assert read_predictions(written(tmp_path, gzip.compress(line.encode()))) == [Prediction("photos/a.jpg", False, "a dog")]
+    line = '{"image": "a.jpg", "captions": ["a dog"]}'
+    assert read_predictions(written(tmp_path, line)) == [Prediction("a.jpg", False, "a dog")]
 
 
 def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
@@ -76,6 +80,13 @@ def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
         ('{"1": ["a", "b"]}', WrongUse, "gives no caption, or several, of the picture 1"),
         ("[3]", WrongUse, "holds 3 where an object"),
         ('[{"image_id": 1,', Problem, "broken JSON"),
+        ('{"image_id": 1, "caption": "a"}\n{"image_id": 2, oops}', Problem, "broken JSON at line 2"),
+        ('{"image_id": ' + "1" * 5000 + ', "caption": "a"}', Problem, "cannot be read as captions"),
+        ('{"1": "a", "1": "b"}', WrongUse, "says twice what 1 is"),
+        ('[{"image_id": 1, "caption": "a", "caption": "b"}]', WrongUse, "says twice what caption is"),
+        ('[{"image_id": true, "caption": "a"}]', WrongUse, "does not name the picture"),
+        ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', Problem, "The quotation mark in line 2"),
+        ("image,caption,split\na.jpg,a dog, running,val\n", WrongUse, "put its caption in quotation marks"),
         (b"\x1f\x8b\x08broken", Problem, "is damaged"),
         (b"image,caption\n\xff,a\n", Problem, "not text in UTF-8"),
     ],

@@ -199,9 +199,52 @@ def test_scores_of_another_kind_are_refused(options: ExportOptions, tmp_path: Pa
 def test_a_folder_of_something_else_is_not_replaced(options: ExportOptions, tmp_path: Path) -> None:
     (tmp_path / "out" / "mine").mkdir(parents=True)
     (tmp_path / "out" / "mine" / "thesis.txt").touch()
-    with pytest.raises(Problem, match="is no model folder"):
+    with pytest.raises(Problem, match="holds something else"):
         export(replace(options, format="hub"))
     assert [path.name for path in (tmp_path / "out" / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "files", [{"config.json": '{"model_type": "bert"}'}, {"config.json": '{"format": "showtell"}', "thesis.txt": "precious"}]
+)
+def test_a_folder_that_only_looks_like_a_model_is_not_replaced(
+    options: ExportOptions, tmp_path: Path, files: dict[str, str]
+) -> None:
+    folder = tmp_path / "out" / "mine"
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(Problem, match="holds something else"):
+        export(replace(options, format="hub"))
+    assert {path.name: path.read_text() for path in folder.iterdir()} == files
+
+
+def test_a_folder_that_cannot_be_replaced_stays(options: ExportOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails after the old folder was moved away, before the new one has its place."""
+    folder = export(replace(options, format="hub"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    move = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(5, "Input/output error")
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(Problem, match="could not be written"):
+        export(replace(options, format="hub", half=True))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_file_is_replaced_by_nothing_but_another_finished_model(options: ExportOptions) -> None:
+    path = export(options)
+    assert export(replace(options, half=True)) == path  # a newer one of that name
+    with pytest.raises(WrongUse, match=r"mine\.pt is there and is the model that is to be exported"):
+        export(replace(options, checkpoint=path))
+    path.write_text("the only copy of something else")
+    with pytest.raises(WrongUse, match=r"mine\.pt is there and is no finished model"):
+        export(options)
+    assert path.read_text() == "the only copy of something else"
 
 
 def test_a_folder_that_lacks_a_file_or_holds_anothers_is_named(options: ExportOptions, captioner: TorchCaptioner) -> None:

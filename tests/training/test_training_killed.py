@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,3 +132,14 @@ def test_two_processes_make_the_steps_of_one_that_accumulates_two_batches(tmp_pa
     assert len(events(by_two, "epoch")) == 2
     with pytest.raises(WrongUse, match=r"began with 2 process\(es\), and now there are 1: launch as many"):
         run(small(tmp_path / "two", scenes, **still, resume=True))
+
+
+def test_processes_do_not_wait_for_one_whose_batch_cannot_be_read(tmp_path: Path, scenes: Path) -> None:
+    """A picture a batch: whose batch is the broken one has gradients of zero, which the other waits for."""
+    data = Path(shutil.copytree(scenes, tmp_path / "scenes"))
+    min((data / "images" / "train").iterdir()).write_bytes(b"no picture")
+    settings = small(tmp_path, data, batch_size=1, quiet=False)
+    with started("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *command(settings)) as process:
+        _, said = process.communicate(timeout=LONGEST)
+    assert process.returncode == 0, said
+    assert "skipped: " in said and "its 2 epochs are done" in said

@@ -496,6 +496,28 @@ def test_overwriting_leaves_no_checkpoint_of_the_other_run(tmp_path: Path, scene
     same_run(resumed, run(small(tmp_path / "b", scenes, epochs=1, learning_rate=1e-3)))
 
 
+def test_a_run_does_not_overwrite_the_model_that_it_starts_from(tmp_path: Path, scenes: Path) -> None:
+    best = run(small(tmp_path, scenes, epochs=1)) / "best_model.pt"
+    before = best.read_bytes()
+    with pytest.raises(WrongUse, match=r"best_model\.pt would be removed by the run that starts from it"):
+        run(small(tmp_path, scenes, epochs=1, overwrite=True, pretrained_path=best))
+    assert best.read_bytes() == before
+
+
+def test_a_resumed_run_sees_with_the_encoder_that_it_began_with(tmp_path: Path, scenes: Path) -> None:
+    """The model that it started from may have been trained on meanwhile; its frozen encoder is the checkpoint's."""
+    source = run(small(tmp_path / "source", scenes, epochs=1)) / "best_model.pt"
+    still = {"unfrozen_groups": 0, "pretrained_path": source, "vocab": tmp_path / "source" / "vocab.json"}
+    settings = small(tmp_path, scenes, **still, epochs=2, max_steps=3)
+    run(settings)
+    began_with = load_artefact(source).encoder
+    run(small(tmp_path / "source", scenes, epochs=1, seed=5, overwrite=True))
+    assert any(not torch.equal(tensor, load_artefact(source).encoder[name]) for name, tensor in began_with.items())
+    folder = run(replace(settings, training=replace(settings.training, resume=True, max_steps=0)))
+    now = load_artefact(folder / "best_model.pt").encoder
+    assert all(torch.equal(tensor, now[name]) for name, tensor in began_with.items())
+
+
 def test_other_settings_are_refused_when_resuming(tmp_path: Path, scenes: Path) -> None:
     run(small(tmp_path, scenes, epochs=1))
     changed = small(tmp_path, scenes, epochs=1, resume=True, learning_rate=1e-4, hidden_size=16)
