@@ -356,6 +356,13 @@ def test_what_cannot_be_compared_is_said(capsys: pytest.CaptureFixture[str]) -> 
         assert cli.main(["compare", "one", "two"]) == 3
         assert "damaged" in capsys.readouterr().err
     Path("two/scores.json").write_bytes(Path("one/scores.json").read_bytes())
-    Path("two/pictures.jsonl").write_text('{"image_id": "a.jpg", "caption": "a dog"}\n', encoding="utf-8")
-    assert cli.main(["compare", "one", "two"]) == 3
-    assert "damaged" in capsys.readouterr().err
+    whole = '{"image_id": "a.jpg", "caption": "a dog", "references": ["a dog"]'
+    for line in (
+        '{"image_id": "a.jpg", "caption": "a dog"}',
+        whole + ', "bleu_counts": [1, 2]}',
+        whole + ', "bleu_counts": [3, 2, 1, 0, 3, "3"]}',
+        whole + ', "CIDEr-D": "high"}',
+    ):
+        Path("two/pictures.jsonl").write_text(f"{line}\n", encoding="utf-8")
+        assert cli.main(["compare", "one", "two"]) == 3
+        assert "damaged" in capsys.readouterr().err

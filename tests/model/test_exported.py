@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_floors import without
 
 from showtell.data.scenes import ScenesOptions, write_scenes
@@ -28,6 +29,7 @@ from showtell.model.exported import ExportedCaptioner
 from showtell.model.hub import load_model
 from showtell.model.onnx_file import Graph, threads
 from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
+from showtell.model.quantization import calibration_pixels
 from showtell.model.torch_captioner import TorchCaptioner
 from showtell.pictures import PictureOptions
 from showtell.search import SearchOptions
@@ -197,6 +199,16 @@ def test_int8_is_smaller_and_looks_at_much_the_same(
     assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.98
     (caption,) = Captioner.from_pretrained(int8).caption_pixels(pixels[:1], SearchOptions(max_length=5))
     assert caption.words and np.isfinite(caption.log_probabilities).all()
+
+
+@pytest.mark.parametrize("count", [3, 128, 200])
+def test_calibration_sees_pictures_of_the_whole_folder(tmp_path: Path, count: int) -> None:
+    """In a folder in order, the first hundred may all be of one kind."""
+    for number in range(count):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number:03}.png")
+    reds = calibration_pixels(tmp_path, PictureOptions(picture_size=32))[:, 0, 0, 0].astype(int)
+    assert (reds[0], reds[-1], len(reds)) == (0, count - 1, min(count, 128))
+    assert np.diff(reds).max() <= 2 * np.diff(reds).min()
 
 
 def test_calibration_needs_pictures(checkpoint: Path, traced: None, tmp_path: Path) -> None:
