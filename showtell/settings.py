@@ -328,7 +328,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         """Refuses a name that stands twice, of which YAML's readers keep the last without a word."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            names = [str(name.value) for name, _ in node.value]
+            names = [str(name.value) for name, _ in node.value] if isinstance(node, yaml.MappingNode) else []
             if twice := next((name for name in names if names.count(name) > 1), None):
                 raise yaml.YAMLError(f"{twice} stands twice in it, near line {node.start_mark.line + 1}")
             return super().construct_mapping(node, deep)

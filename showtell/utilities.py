@@ -171,7 +171,7 @@ def load_checkpoint(path: str | Path, device: str = "auto") -> Checkpoint:
     file = find_model(path)
     if file.is_dir():
         raise Problem(f"{path} is a model folder, which has no state of a run: name a run's last_model.pt.")
-    where, content = resolve_device(device), load_checkpoint_state(file)
+    where, content = resolve_device(str(device)), load_checkpoint_state(file)
     artefact = artefact_of(content, file)
     encoder, decoder = artefact.build(path)
     return Checkpoint(encoder.to(where), decoder.to(where), artefact.vocabulary, artefact.training, content["checkpoint"])

@@ -138,7 +138,7 @@ def test_a_group_of_commands_lists_its_own(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell that closes streams")
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_streams_may_be_closed(closed: str) -> None:
     done = subprocess.run(f"{shlex.quote(sys.executable)} -m showtell --version {closed}", shell=True, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
-
-from PIL import Image
 
 from showtell.captioning.batches import Opened
 from showtell.captioning.inputs import picture_key
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from showtell.model.captioner import Caption
 
 QUALITY = 90
+HEAD = 128
+"""Bytes at the beginning of a JPEG file in which its comment stands."""
 LONGEST_NAME = 50
 """Characters of a picture's name that its figure's takes over; file systems allow 255 bytes for all of it."""
 
@@ -45,18 +47,23 @@ class FigureNames:
 
 def may_draw(path: Path, image: str) -> bool:
     """Whether the figure of a picture may lie there: nothing does, or an earlier figure of that picture."""
-    if not path.exists():
-        return True
     try:
-        with Image.open(path) as figure:
-            return bool(figure.info.get("comment") == _comment(image))
-    except (OSError, ValueError, SyntaxError):
+        with path.open("rb") as file:
+            return _comment(path, image) in file.read(HEAD)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # a folder of that name
         return False
 
 
-def _comment(image: str) -> bytes:
-    """In a figure's file, whose figure it is."""
-    return f"showtell {picture_key(image).hex()}".encode()
+def _comment(path: Path, image: str) -> bytes:
+    """In a figure's file, whose figure it is: the way from it to the picture, so that both may be moved together."""
+    try:
+        way = os.path.relpath(image, path.parent)
+    except ValueError:  # on another drive of Windows
+        way = str(Path(image).absolute())
+    digest = hashlib.blake2b(os.path.normcase(way).encode("utf-8", "backslashreplace"), digest_size=16)
+    return f"showtell {digest.hexdigest()}".encode()
 
 
 def figures_of(path: Path, caption: Caption) -> dict[Path, Caption]:
@@ -87,5 +94,5 @@ def draw_figure(opened: Opened, caption: Caption, path: Path) -> str | None:
     except Problem as problem:
         return f"the figure of {printable(image)}: {problem}"
     with disk_sentences(path), written_whole(path) as file:
-        figure.save(file, "JPEG", quality=QUALITY, subsampling=0, comment=_comment(image))
+        figure.save(file, "JPEG", quality=QUALITY, subsampling=0, comment=_comment(path, image))
     return None

@@ -116,7 +116,7 @@ def _coco(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
     captions: dict[int | str, list[str]] = defaultdict(list)
     for annotation in document["annotations"]:
         captions[annotation["image_id"]].append(annotation["caption"])
-    listed = {image["id"] for image in document.get("images", ())}
+    listed = {image["id"] for image in document.get("images") or ()}
     if listed and captions and listed.isdisjoint(captions):
         raise Problem(f"{path} has captions of images that it does not list, such as {next(iter(captions))!r}; mend their ids.")
     for image in document.get("images") or [{"id": image_id} for image_id in captions]:  # references alone need no pictures
@@ -163,8 +163,8 @@ def _json_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[s
         yield file, value.get("split"), [captions] if isinstance(captions, str) else captions
 
 
-def json_lines(text: str, path: Path) -> Iterator[Any]:
-    """The values of JSON lines.
+def json_lines(text: str, path: Path, object_of: Callable[[list[tuple[str, Any]]], Any] = dict) -> Iterator[Any]:
+    """The values of JSON lines; `object_of` makes an object of its names and values.
 
     Raises:
         Problem: one is broken; the sentence tells its line.
@@ -172,7 +172,7 @@ def json_lines(text: str, path: Path) -> Iterator[Any]:
     for number, line in enumerate(text.split("\n"), start=1):  # not at U+2028, as str.splitlines would
         if line.strip():
             try:
-                yield json.loads(line)
+                yield json.loads(line, object_pairs_hook=object_of)
             except json.JSONDecodeError as error:
                 raise Problem(f"{path} is broken JSON at line {number} ({error.msg}); fetch or write it again.") from error
 
@@ -190,7 +190,7 @@ def check_quotes(text: str, delimiter: str, path: Path) -> None:
         for _ in lines:
             begin = lines.line_num
     except csv.Error as error:
-        if "unexpected end" in str(error):
+        if "unexpected end" in str(error) or "field limit" in str(error):
             raise Problem(
                 f"The quotation mark in line {begin + 1} of {path} is never closed; close it, or leave it out."
             ) from error
@@ -226,6 +226,8 @@ def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[
         for cells in lines:
             if not any(cells) or (lines.line_num == 1 and not headless):
                 continue
+            while len(cells) > len(columns) and not cells[-1].strip():
+                cells.pop()
             if len(cells) < len(columns):
                 raise Problem(
                     f"Line {lines.line_num} of {path} has {len(cells)} columns where the first line has {len(columns)}; mend it."

@@ -97,7 +97,7 @@ def _objects(text: str, path: Path) -> Iterator[Any]:
     except json.JSONDecodeError:
         if begin == "[" or "\n" not in text.strip():
             raise
-        return json_lines(text, path)
+        return json_lines(text, path, _once)
     return _listed(document, path)
 
 
@@ -105,11 +105,12 @@ def _listed(document: Any, path: Path) -> Iterator[Any]:
     """The captions of a JSON document: a list, an object that holds one, one caption alone, or captions by picture."""
     if isinstance(document, list):
         return iter(document)
+    for name in LISTS:
+        listed = document.get(name)
+        if isinstance(listed, list) and all(isinstance(each, Mapping) and set(each) & set(PICTURE_KEYS) for each in listed[:1]):
+            return iter(listed)
     if any(name in document for name in PICTURE_KEYS) and any(name in document for name in (*CAPTION_KEYS, "error")):
         return iter([document])
-    for name in LISTS:
-        if isinstance(document.get(name), list):
-            return iter(document[name])
     return ({"image_id": picture, "caption": caption} for picture, caption in document.items())
 
 
@@ -140,6 +141,8 @@ def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
 def _whole(row: dict[str | Any, Any], columns: list[str], delimiter: str, line: str) -> Mapping[str, str]:
     """The row with a caption that nobody quoted put together again, where it stands last."""
     more = row.pop(None, [])
+    while more and not more[-1].strip():
+        more.pop()
     if more and columns[-1] not in CAPTION_KEYS:
         raise WrongUse(f"{line} has more cells than the first line has names: put its caption in quotation marks.")
     return row | {columns[-1]: delimiter.join([row[columns[-1]], *more])} if more else row

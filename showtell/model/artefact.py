@@ -189,17 +189,21 @@ def read_model_file(path: Path, advice: str = "get it from its maker again") -> 
 
 
 def _check_archive(path: Path) -> None:
-    """See that a file is an archive such as `torch.save` writes, and that what it holds takes no more memory than it has bytes.
+    """See that a file is an archive such as `torch.save` writes, and, as far as that shows, no larger in memory than as a file.
 
     Raises:
         ValueError: it is not; the message is a clause that says why.
     """
     damaged = ValueError("it is cut off, of another kind, or carries code, which showtell never runs")
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
             small = unpacked <= path.stat().st_size + SLACK
-            pickles = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")] if small else []
+            pickles = [archive.read(entry) for entry in entries if entry.filename.lower().endswith(".pkl")] if small else []
+            file.seek(0)
+            if file.read(4) != b"PK\x03\x04":  # else torch reads a pickle that stands before the archive
+                raise damaged
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RecursionError):
         raise damaged from None
     if not small:

@@ -52,8 +52,8 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
     Raises:
         Problem: it cannot be written, or what lies there is no model folder.
     """
-    if folder.exists() and not _holds_a_model_only(folder):
-        raise Problem(f"{folder} is there and holds something else than a model: name another --model_name or --output_dir.")
+    if folder.exists() and (other := _something_else(folder)):
+        raise Problem(f"{folder} is there, and {other}: name another --model_name or --output_dir.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
@@ -73,16 +73,17 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
         raise Problem(f"{folder} could not be written ({first_line(error)}): free some space or choose another folder.") from None
 
 
-def _holds_a_model_only(folder: Path) -> bool:
-    """Whether nothing is lost with the folder but a model of showtell's; nothing is lost with an empty one."""
+def _something_else(folder: Path) -> str:
+    """What would be lost with the folder beside a model of showtell's, as a clause; nothing is lost with an empty one."""
     if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()}
+        return "is no folder"
+    names = {path.name for path in folder.iterdir()} - {".DS_Store", ".gitattributes"}
     try:
         ours = not names or str(read_config(folder / CONFIG)["format"]).startswith("showtell")
     except (Problem, LookupError, TypeError):
         ours = False
-    return ours and names <= {*FILES, *GRAPHS, CLASSES}
+    others = sorted(names - {*FILES, *GRAPHS, CLASSES})
+    return f"{others[0]} in it is of no model" if others else "" if ours else "holds no model of showtell's"
 
 
 def write(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import Tensor
 
 from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
@@ -20,6 +22,10 @@ MAY_CHANGE = {
     "training.min_delta", "training.output_dir", "training.vocab", "data.workers",
 }  # fmt: skip
 """Settings that may differ when a run goes on: they do not change what it computes, or only when it ends."""
+
+
+SPLIT_LIST = "split_list.json"
+"""In a run's folder: which pictures were for validation, where the data do not say."""
 
 
 def save_checkpoint(run: Run) -> None:
@@ -55,6 +61,13 @@ def load_checkpoint_state(path: Path) -> dict[str, Any]:
     if "checkpoint" not in content:
         raise Problem(f"{path} is a model, not a checkpoint: it cannot be resumed; fine-tune it instead.")
     return content
+
+
+def encoder_of(content: dict[str, Any]) -> Mapping[str, Tensor]:
+    """The weights of the encoder that a run was training, or was seeing with; not their moving average."""
+    model = content["checkpoint"]["model"] or {}
+    trained = {name.removeprefix("encoder."): tensor for name, tensor in model.items() if name.startswith("encoder.")}
+    return trained or content["encoder"]
 
 
 def restore(run: Run, content: dict[str, Any]) -> None:
@@ -140,7 +153,7 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
 
 def begin(folder: Path, settings: dict[str, Any]) -> None:
     """Makes the folder a new run's: checkpoints of another run go, so that none of them is taken for this one's."""
-    for name in ("last_model.pt", "best_model.pt"):
+    for name in ("last_model.pt", "best_model.pt", SPLIT_LIST):
         (folder / name).unlink(missing_ok=True)
     with written_whole(folder / "settings.yaml") as file:
         file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())

@@ -104,7 +104,7 @@ def cached_features(
     """
     sources = [CaptionedPictures(records, vocabulary, pictures, _changes(augmentation, n), seed=n) for n in range(views)]
     folders = {cache_folder() / "features" / _key(source, encoder, bf16): source for source in sources}
-    if absent := {folder: source for folder, source in folders.items() if not _complete(folder)}:
+    if absent := {folder: source for folder, source in folders.items() if not _complete(folder, len(records))}:
         encode = _encoding(encoder, device, bf16)
         black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
         shape = (len(records), *encode(black).shape[1:])
@@ -118,12 +118,11 @@ def cached_features(
     return CachedFeatures(records, vocabulary, [ShardedArray(folder) for folder in folders], skipped, seed)
 
 
-def _complete(folder: Path) -> bool:
-    """Whether a view is there, none of its files missing (cleaners of caches remove some)."""
+def _complete(folder: Path, pictures: int) -> bool:
+    """Whether a view is there with all its rows: cleaners of caches remove single files."""
     try:
-        told = json.loads((folder / "done.json").read_text("utf-8"))
-        return bool(told["rows"] == len(ShardedArray(folder)))
-    except (OSError, ValueError, KeyError):  # a cache from before "rows" is looked through again
+        return (folder / "done.json").is_file() and len(ShardedArray(folder)) == pictures
+    except (OSError, ValueError, EOFError):
         return False
 
 
@@ -198,7 +197,7 @@ def _fill(shards: Shards, source: CaptionedPictures, encode: Encoding, batch_siz
         shards.write(here, _encoded(loader, encode, shards.shape[1:], bar))
     bar.close()
     with written_whole(shards.folder / "done.json") as file:  # last: a cache without it is not used
-        file.write(json.dumps({"rows": shards.shape[0], "skipped": shards.reasons()}).encode())
+        file.write(json.dumps({"skipped": shards.reasons()}).encode())
 
 
 def _encoded(loader: Iterable[list[Item]], encode: Encoding, shape: tuple[int, ...], bar: tqdm[Any]) -> Iterator[Rows]:

@@ -22,7 +22,15 @@ from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
 from showtell.model.transfer import model_info
-from showtell.training.checkpoint import begin, check_folder, load_checkpoint_state, precision_of, restore
+from showtell.training.checkpoint import (
+    SPLIT_LIST,
+    begin,
+    check_folder,
+    encoder_of,
+    load_checkpoint_state,
+    precision_of,
+    restore,
+)
 from showtell.training.features import cached_features
 from showtell.training.free_running import FreeRunning
 from showtell.training.log import Log, say
@@ -40,8 +48,6 @@ from showtell.vocabulary import Vocabulary, save_vocab
 OF_THE_MACHINE = ("output_dir", "vocab", "pretrained_path", "word_vectors", "device", "quiet", "checkpoint_minutes", "max_steps")
 """Settings of the training room that say nothing of how the model came about."""
 
-SPLIT_LIST = "split_list.json"
-"""In the run's folder: which pictures were for validation, where the data do not say."""
 ALL_DONE, SOME_SKIPPED = 0, 1
 
 
@@ -103,7 +109,7 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     with accelerator.main_process_first():
         begun = start(splits.train)
     if checkpoint:  # its file may hold another by now
-        begun.encoder.load_state_dict(checkpoint["encoder"])
+        begun.encoder.load_state_dict(encoder_of(checkpoint))
     say(
         f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(begun.vocabulary):,} words; "
         f"on {accelerator.device} in {precision_of(accelerator)}",
@@ -123,8 +129,8 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
             save_vocab(begun.vocabulary, options.vocab)
         if not checkpoint:
             begin(folder, plan.settings)
-            if splits.by_share:
-                save_split_list(splits, folder / SPLIT_LIST)
+        if splits.by_share and not (folder / SPLIT_LIST).exists():
+            save_split_list(splits, folder / SPLIT_LIST)
 
     run.unfreezing.begin(run.position.epoch)
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)

@@ -48,9 +48,17 @@ class Shards:
         return self.folder / f"{first:09}.npy"
 
     def missing(self) -> list[range]:
-        """The rows of each file that is not there."""
+        """The rows of each file that is not there, or not whole."""
         starts = range(0, self.shape[0], self.rows)
-        return [range(first, min(first + self.rows, self.shape[0])) for first in starts if not self.path(first).is_file()]
+        files = [range(first, min(first + self.rows, self.shape[0])) for first in starts]
+        return [here for here in files if not self._is_whole(here)]
+
+    def _is_whole(self, here: range) -> bool:
+        path = self.path(here.start)
+        try:
+            return path.stat().st_size > self.bytes_of(len(here)) and path.with_suffix(".json").is_file()
+        except OSError:
+            return False
 
     def next_missing(self) -> range | None:
         """A file to compute; other processes are told others."""

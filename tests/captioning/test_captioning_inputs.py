@@ -131,10 +131,13 @@ def test_a_figure_takes_no_other_files_name(here: Path) -> None:
     Image.new("RGB", (9, 9)).save("maps/dog.jpg")
     path = FigureNames(Path("maps")).path("x/dog.jpg")
     assert path.name.startswith("dog-")
-    Image.new("RGB", (9, 9)).save(path, comment=_comment("x/dog.jpg"))
+    Image.new("RGB", (9, 9)).save(path, comment=_comment(path, "x/dog.jpg"))
     assert FigureNames(Path("maps")).path("x/dog.jpg") == path  # its own
     assert FigureNames(Path("maps")).path("y/dog.jpg") != path
     assert not may_draw(Path("maps/dog.jpg"), "x/dog.jpg") and not may_draw(path, "y/dog.jpg")
+    Path("moved").mkdir()
+    Path("maps").rename("moved/maps")
+    assert may_draw(Path("moved/maps") / path.name, "moved/x/dog.jpg")  # with its picture
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always text")

@@ -124,6 +124,11 @@ def test_a_table_of_pandas_with_its_index(tmp_path: Path) -> None:
     assert read_rows(table, OPTIONS) == [("a.jpg", "a.jpg", None, ("A dog", "One dog"))]
 
 
+def test_empty_cells_at_the_end_are_none(tmp_path: Path) -> None:
+    table = written(tmp_path, 'image,caption,split\na.jpg,"A man, walking",train,,\n')
+    assert read_rows(table, OPTIONS) == [("a.jpg", "a.jpg", "train", ("A man, walking",))]
+
+
 def test_flickr8ks_list_with_commas_in_its_first_caption(tmp_path: Path) -> None:
     table = written(tmp_path, "a.jpg#0\tA dog , a cat , a man .\na.jpg#1\tThree .\n")
     assert read_rows(table, OPTIONS) == [("a.jpg", "a.jpg", None, ("A dog , a cat , a man .", "Three ."))]

@@ -30,6 +30,7 @@ LAYOUTS: dict[str, Any] = {
     "under images": {"images": [{"id": int(i), "caption": caption} for i, caption in BOTH]},
     "under annotations": {"info": {}, "annotations": [{"id": 7, **each} for each in COCO]},
     "by picture": dict(BOTH),
+    "of a model with a name": {"name": "mine", "captions": COCO},
     "by picture, in lists": {i: [{"caption": caption}] for i, caption in BOTH},
     "as Karpathy has references": {"images": [{"cocoid": int(i), "sentences": [{"raw": caption}]} for i, caption in BOTH]},
 }
@@ -50,7 +51,7 @@ def test_json_layouts(tmp_path: Path, layout: str) -> None:
         "\ufeff" + "\n".join(map(json.dumps, COCO)) + "\n\n",
         json.dumps(COCO, indent=1),
         json.dumps([{"image_id": int(i) + 0.0, "caption": caption} for i, caption in BOTH]),  # numbers as pandas has them
-        "image_id,caption\n391895,a man on a bike\n60623,a woman, eating\n",  # a comma that nobody quoted
+        "image_id,caption\n391895,a man on a bike,\n60623,a woman, eating,,\n",  # commas that nobody quoted
     ],
 )
 def test_tables_and_lines(tmp_path: Path, text: str) -> None:
@@ -83,6 +84,7 @@ def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
         ('{"image_id": 1, "caption": "a"}\n{"image_id": 2, oops}', Problem, "broken JSON at line 2"),
         ('{"image_id": ' + "1" * 5000 + ', "caption": "a"}', Problem, "cannot be read as captions"),
         ('{"1": "a", "1": "b"}', WrongUse, "says twice what 1 is"),
+        ('{"id": 1, "text": "a"}\n{"id": 2, "text": "a", "text": "b"}', WrongUse, "says twice what text is"),
         ('[{"image_id": 1, "caption": "a", "caption": "b"}]', WrongUse, "says twice what caption is"),
         ('[{"image_id": true, "caption": "a"}]', WrongUse, "does not name the picture"),
         ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', Problem, "The quotation mark in line 2"),
