@@ -54,7 +54,7 @@ CAPTIONS = {
 """Of each language, for its card."""
 SMALL_BATCHES = "--batch_size 16 --learning_rate 7e-4"
 FLAGS = {
-    "en": "--embed_size 512 --attention_dim 512",
+    "en": f"--epochs 8 {SMALL_BATCHES} --embed_size 512 --attention_dim 512 --grid_scale 2",
     "de": "--epochs 10 --tied_embedding",
     "zh": f"--epochs 6 {SMALL_BATCHES} --tokenizer character --word_query",
     "ar": f"--epochs 9 {SMALL_BATCHES}",

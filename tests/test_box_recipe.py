@@ -55,7 +55,9 @@ def candidate(folder: Path, cider: float, language: str = "en", encoder: bytes =
     (folder / language).mkdir(parents=True)
     (folder / "encoder.onnx").write_bytes(encoder)
     (folder / "classes.txt").write_text("cup\n")
-    (folder / language / "config.json").write_text(json.dumps({"scores": {"CIDEr-D": {"value": cider}}}))
+    (folder / language / "config.json").write_text(
+        json.dumps({"format": "showtell onnx", "scores": {"CIDEr-D": {"value": cider}}})
+    )
     return folder
 
 

@@ -168,7 +168,7 @@ class Decoder(nn.Module):
 
     def start(self, grid: Tensor) -> State:
         """The state before the first word, one row a picture, from the mean of the grid (N x P x C)."""
-        grid = self.grid_dropout(self.projection(grid))
+        grid = self.grid_dropout(self.projection(grid * self.options.grid_scale))
         mean = grid.mean(dim=1, keepdim=True)  # N x 1 x C
         hidden = self.initial_hidden(mean)
         return State(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +62,8 @@ class DecoderOptions:
     """Length of the vectors in which cell and state are compared."""
     grid_size: int = 0
     """Length to which a linear layer and a ReLU bring the grid's features before all else; 0 takes them as they are."""
+    grid_scale: float = 1.0
+    """Factor on the grid's features before all else; 2 suits those that are small numbers, as EfficientNet-Lite0's are."""
     dropout: float = 0.5
     """Share of the hidden state dropped before the vocabulary layer, in training."""
     embed_dropout: float = 0.0
@@ -84,6 +87,8 @@ class DecoderOptions:
         ]
         if self.grid_size < 0:
             found.append(f"grid_size is {self.grid_size}; it cannot be negative.")
+        if not 0 < self.grid_scale < inf:
+            found.append(f"grid_scale is {self.grid_scale}; it must be above 0 and finite.")
         if self.no_repeat_ngram < 0:
             found.append(f"no_repeat_ngram is {self.no_repeat_ngram}; it cannot be negative.")
         found += [

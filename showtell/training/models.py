@@ -163,13 +163,14 @@ def loaded_model(artefact: Artefact, plan: Plan) -> tuple[Encoder, Decoder]:
     """
     path = plan.training.pretrained_path
     assert path is not None
-    theirs = artefact.encoder_options  # how its pixels are normalised and where its strides are is not for the settings to say
+    # How its pixels are normalised, where its strides are and by what its grid is multiplied is not for the settings to say.
+    theirs, scale = artefact.encoder_options, artefact.decoder_options.grid_scale
     options = replace(plan.encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
     encoder = Encoder(options, plan.pictures.picture_size)
     artefact.check_size(path)
     try:
         encoder.load_state_dict(artefact.encoder)
-        decoder = artefact.build_decoder(plan.decoder, encoder.channels)
+        decoder = artefact.build_decoder(replace(plan.decoder, grid_scale=scale), encoder.channels)
     except RuntimeError as error:
         differing = _differing(artefact, plan) or first_line(error)
         raise WrongUse(

@@ -112,7 +112,7 @@ def step_by_step(decoder: Decoder, grid: Tensor, captions: Tensor) -> tuple[Tens
 
 
 @FEW
-@given(batches(), st.sampled_from([{}, DEEP, TIED, {"word_query": True}, {"grid_size": 3}]))
+@given(batches(), st.sampled_from([{}, DEEP, TIED, {"word_query": True}, {"grid_size": 3, "grid_scale": 2.0}]))
 def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], options: dict[str, Any]) -> None:
     seed, lengths, cells = batch
     decoder, captions = build(seed, **options), make_captions(seed, lengths)
@@ -127,6 +127,13 @@ def test_forward_gives_what_step_gives(batch: tuple[int, list[list[int]], int], 
         gradients.append([grid.grad] + [parameter.grad for parameter in decoder.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_a_scaled_grid_is_a_grid_of_larger_numbers() -> None:
+    plain, scaled, grid = build(), build(grid_scale=2.0), torch.randn(2, 4, 6)
+    captions = make_captions(0, [[3, 2], [4, 1]])
+    for ours, theirs in zip(scaled(grid, captions), plain(2 * grid, captions), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_the_first_step_of_many_rows_is_that_of_one() -> None:

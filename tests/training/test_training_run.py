@@ -287,11 +287,12 @@ def test_the_moving_average_reaches_back_a_tenth_of_the_run_and_no_further_than_
 
 
 def test_a_run_starts_from_a_models_weights(tmp_path: Path, scenes: Path) -> None:
-    first = run(small(tmp_path / "first", scenes, epochs=1))
+    first = run(small(tmp_path / "first", scenes, epochs=1, grid_scale=2.0))
     still = {"learning_rate": 1e-12, "encoder_learning_rate": 0.0, "unfrozen_groups": 0, "max_steps": 1}
     second = run(small(tmp_path / "second", scenes, seed=5, pretrained_path=first / "best_model.pt", **still))
     for name, tensor in weights(first / "best_model.pt").items():
         torch.testing.assert_close(weights(second / "last_model.pt")[name], tensor)
+    assert load_artefact(second / "last_model.pt").decoder_options.grid_scale == 2.0  # without it the weights mean something else
 
 
 def test_a_model_of_another_architecture_is_refused(tmp_path: Path, scenes: Path) -> None:
