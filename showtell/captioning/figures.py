@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from showtell.captioning.batches import Opened
-from showtell.captioning.inputs import picture_key
+from showtell.captioning.inputs import path_key, picture_key
 from showtell.errors import Problem, disk_sentences
 from showtell.files import written_whole
 from showtell.look import attention_figure
@@ -37,10 +36,10 @@ class FigureNames:
 
     def path(self, image: str) -> Path:
         """Where the figure of the next picture goes."""
-        stem, key = PurePath(image).stem[:LONGEST_NAME], picture_key(image).hex()
-        free = stem.casefold() not in self._taken  # folded, since many file systems do not tell capitals apart
-        if not free or not may_draw(self._folder / f"{stem}.jpg", image):
-            stem += f"-{key[:8]}"
+        stem = PurePath(image).stem[:LONGEST_NAME]
+        taken = stem.casefold() in self._taken  # folded, since many file systems do not tell capitals apart
+        if taken or not may_draw(self._folder / f"{stem}.jpg", image):
+            stem += f"-{picture_key(image).hex()[:8]}"
         self._taken.add(stem.casefold())
         return self._folder / f"{stem}.jpg"
 
@@ -62,8 +61,7 @@ def _comment(path: Path, image: str) -> bytes:
         way = os.path.relpath(image, path.parent)
     except ValueError:  # on another drive of Windows
         way = str(Path(image).absolute())
-    digest = hashlib.blake2b(os.path.normcase(way).encode("utf-8", "backslashreplace"), digest_size=16)
-    return f"showtell {digest.hexdigest()}".encode()
+    return f"showtell {path_key(way).hex()}".encode()
 
 
 def figures_of(path: Path, caption: Caption) -> dict[Path, Caption]:

@@ -41,8 +41,12 @@ def find_pictures(inputs: Iterable[str], lines: Iterable[str], skip: Skip) -> It
 
 def picture_key(name: str) -> bytes:
     """16 bytes that stand for a picture's absolute path, however it was named: sets of millions of these stay small."""
-    path = os.path.normcase(os.path.abspath(name))
-    return hashlib.blake2b(path.encode("utf-8", "backslashreplace"), digest_size=16).digest()
+    return path_key(os.path.abspath(name))
+
+
+def path_key(path: str) -> bytes:
+    """16 bytes that stand for a path as it is written."""
+    return hashlib.blake2b(os.path.normcase(path).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def _expanded(inputs: Iterable[str], lines: Iterable[str], skip: Skip) -> Iterator[str]:

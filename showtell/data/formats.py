@@ -163,8 +163,8 @@ def _json_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[s
         yield file, value.get("split"), [captions] if isinstance(captions, str) else captions
 
 
-def json_lines(text: str, path: Path, object_of: Callable[[list[tuple[str, Any]]], Any] = dict) -> Iterator[Any]:
-    """The values of JSON lines; `object_of` makes an object of its names and values.
+def json_lines(text: str, path: Path, object_of: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Iterator[Any]:
+    """The values of JSON lines; `object_of` makes objects of their names and values, where dictionaries do not do.
 
     Raises:
         Problem: one is broken; the sentence tells its line.

@@ -222,6 +222,8 @@ def test_options_that_do_not_fit() -> None:
     (several,) = CaptioningOptions(language="en,de", output=Path("out.json")).problems()
     assert several.startswith("language is en,de, but COCO results hold one")
     assert CaptioningOptions(output=Path("out.json"), annotations=Path("a.json")).problems() == []
+    (same,) = CaptioningOptions(output=Path("out.json"), annotations=Path("x/../out.json")).problems()
+    assert "output is out.json, the annotations themselves" in same
 
 
 def test_no_torch_before_a_model_is_needed(here: Path) -> None:

@@ -21,6 +21,7 @@ def test_defaults_are_sound() -> None:
         (SearchOptions(beam_size=0), ["beam_size is 0", "n_best is 1, more than the 0 beams"]),
         (SearchOptions(min_length=4, max_length=3), ["min_length is 4, above max_length 3"]),
         (SearchOptions(min_length=0), ["min_length is 0"]),
+        (SearchOptions(search="sample", seed=-1), ["seed is -1; it must be at least 0"]),
         (SearchOptions(length_penalty=nan, temperature=nan), ["length_penalty is nan", "temperature is nan"]),
         (SearchOptions(top_p=0.0, top_k=-1), ["top_k is -1", "top_p is 0.0"]),
         (SearchOptions(search="best"), ["search is 'best'; it must be one of beam, greedy, sample"]),  # type: ignore[arg-type]
