@@ -1,5 +1,5 @@
 # make demo   captions photographs; draws pictures, trains a captioner on them, captions others, and writes figures: all under runs/demo
-# make test   runs the tests
+# make test   runs the tests, in two processes
 # make lint   checks style and types
 # make bench  times what must be fast against the way that others do it, and measures memory: results under runs/bench
 # make clean  removes the virtual environment and what the tools left; models and data stay
@@ -18,7 +18,7 @@ demo: $(INSTALLED)
 	$(BIN)/python $(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_FLAGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # how long an example takes says nothing on a busy machine
+hypothesis.settings.load_profile("unhurried")
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests in several processes: more threads than cores would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

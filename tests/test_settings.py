@@ -240,7 +240,7 @@ def save(settings: Tree, folder: Path) -> str:
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 def test_saved_settings_given_back_are_the_same(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     settings = TrainSettings()
     settings = replace(

@@ -50,7 +50,7 @@ def test_the_second_reading_comes_from_the_index(file: Path) -> None:
     assert read.times == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(rows=st.lists(ANY_ROW))
 def test_any_rows_come_back_as_they_were(rows: list[Row], file: Path) -> None:
     how = (str(hash(str(rows))),)

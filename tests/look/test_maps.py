@@ -17,7 +17,7 @@ def centre_of(surface: np.ndarray) -> tuple[float, float]:
     return float((surface * across).sum() / surface.sum()), float((surface * down).sum() / surface.sum())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     rows=st.integers(5, 14),
     columns=st.integers(5, 14),
@@ -37,7 +37,7 @@ def test_a_cells_centre_lands_on_the_centre_of_its_part(
     assert abs(y - (r + 0.5) / rows * height) < 0.75
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1000), cells=st.integers(1, 14), height=st.integers(1, 200), width=st.integers(1, 200))
 def test_between_smallest_and_largest_and_never_negative(seed: int, cells: int, height: int, width: int) -> None:
     grid = np.random.default_rng(seed).random((cells, cells)) ** 8

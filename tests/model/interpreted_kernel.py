@@ -46,7 +46,7 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 40), st.i
 
 
 @pytest.mark.filterwarnings("ignore:.*overflow encountered in exp")  # to infinity, where tanh is -1: a GPU does so without a word
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(sizes, st.sampled_from([0.1, 1.0, 60.0]), st.integers(0, 99), st.sampled_from([64, attention_kernel.TILE]))
 @example((2, 5, 196, 70), 1.0, 0, attention_kernel.TILE)  # real sizes: 14 x 14 cells in a tile of 256, several pieces of A
 @example((2, 5, 49, 130), 1.0, 0, attention_kernel.TILE)
@@ -62,7 +62,7 @@ def test_weights_and_gradients_are_the_formulas(sizes: tuple[int, int, int, int]
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(sizes, st.sampled_from([torch.bfloat16, torch.float16]), st.integers(0, 99))
 def test_half_precision_rounds_what_goes_in_and_out_and_nothing_else(
     sizes: tuple[int, int, int, int], precision: torch.dtype, seed: int

@@ -17,7 +17,7 @@ from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.vocabulary import PAD
 
-FEW = settings(max_examples=15, deadline=None)
+FEW = settings(max_examples=15)
 DEEP = {"deep_output": True}
 TIED = {"deep_output": True, "tied_embedding": True}
 

@@ -32,7 +32,7 @@ def part_shown(pixels: np.ndarray) -> tuple[float, float, float, float]:
     return ends[0] / 255, down.min() / 255, ends[1] / 255, down.max() / 255
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 10_000),
     crop_scale=st.floats(0.1, 1.0),
@@ -48,7 +48,7 @@ def test_the_part_keeps_its_share_of_area_and_proportions(seed: int, crop_scale:
     assert 3 / 4 * 0.9 <= across / down <= 4 / 3 * 1.1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), fit=st.sampled_from(FITS), width=st.integers(20, 300), height=st.integers(20, 300))
 def test_the_same_generator_gives_the_same_pixels(seed: int, fit: Fit, width: int, height: int) -> None:
     options, picture = PictureOptions(picture_size=32, fit=fit), ramps(width, height)

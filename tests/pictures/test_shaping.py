@@ -17,7 +17,7 @@ FITS: tuple[Fit, ...] = ("stretch", "crop", "pad")
 UNTURN = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation -> Pillow's Transpose that stores an upright picture so
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     width=st.integers(40, 400),
     height=st.integers(40, 400),
@@ -71,7 +71,7 @@ def centre_of_red(pixels: np.ndarray) -> tuple[float, float]:
 
 
 @given(width=st.integers(1, 3000), height=st.integers(1, 3000), fit=st.sampled_from(FITS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_seen_of_every_size(width: int, height: int, fit: Fit) -> None:
     pixels, seen = shape(Image.new("RGB", (width, height), "white"), PictureOptions(picture_size=32, fit=fit))
     assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8

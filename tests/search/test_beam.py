@@ -38,7 +38,7 @@ def test_wide_beam_finds_the_best_of_all_captions(length_penalty: float, min_len
         assert [c for c in every_caption(table, options) if c[2]] == all_captions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.8]), options_of(st.just(150)))
 def test_wide_beam_is_exhaustive_search_where_much_is_impossible(seed: int, holes: float, options: SearchOptions) -> None:
     options = replace(options, max_length=3)
@@ -51,7 +51,7 @@ def test_wide_beam_is_exhaustive_search_where_much_is_impossible(seed: int, hole
     assert same_but_for_ties(captions(table[0], find(table, options)[0], options), expected[:150])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]), options_of(st.integers(1, 6)), st.sampled_from([4, 7, 30]))
 def test_narrow_beam_is_the_plain_one(seed: int, holes: float, options: SearchOptions, vocabulary: int) -> None:
     """In batches too, and stopping early loses nothing."""
@@ -66,7 +66,7 @@ def test_narrow_beam_is_the_plain_one(seed: int, holes: float, options: SearchOp
             assert same_but_for_ties(captions(table, result, options), wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([0.0, 0.7, 1.0]))
 def test_fewer_of_the_best_are_the_first_of_more(seed: int, n_best: int, length_penalty: float) -> None:
     """So that it may stop as soon as the captions asked for are sure."""

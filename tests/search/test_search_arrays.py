@@ -11,7 +11,7 @@ from search_tables import LIBRARIES
 from showtell.search.arrays import marks, to_host, top_k
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.integers(1, 700), st.sampled_from(["distinct", "ties", "impossible"]), st.sampled_from(list(LIBRARIES)))
 def test_top_k_is_a_stable_sort(data: st.DataObject, size: int, kind: str, library: str) -> None:
     k = data.draw(st.integers(1, min(size, 40)))

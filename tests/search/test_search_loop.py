@@ -90,7 +90,7 @@ def test_pictures_that_are_done_leave(options: SearchOptions) -> None:
     assert sizes[0] == 8 and (sizes[-1] == 1 or options.no_repeat_ngram == 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(WAYS), st.sampled_from([0.0, 0.5]), st.integers(1, 4), st.integers(0, 3))
 def test_what_a_caption_promises(seed: int, options: SearchOptions, holes: float, min_length: int, ngram: int) -> None:
     options = replace(options, min_length=min_length, no_repeat_ngram=ngram)
@@ -181,7 +181,7 @@ def test_the_only_word_is_said_though_all_beams_want_one() -> None:
         assert [c.words for c in result.candidates] == [(4,), (4, 4), (4, 4, 4)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([-1.0, 0.0]), st.integers(1, 3), st.integers(0, 2))
 def test_greedy_is_beam_search_with_one_beam_and_no_reward_for_length(seed: int, penalty: float, least: int, ngram: int) -> None:
     options = SearchOptions("greedy", min_length=least, no_repeat_ngram=ngram, max_length=8, length_penalty=penalty)

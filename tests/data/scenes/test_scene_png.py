@@ -21,7 +21,7 @@ def read(data: bytes) -> np.ndarray:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.sampled_from([1, 12, 128, 256]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pixels_come_back(rows: int, columns: int, seed: int, spread: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, spread, (rows, columns, 3)).astype(np.uint8)
     assert np.array_equal(read(png(pixels)), pixels)
