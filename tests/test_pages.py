@@ -22,7 +22,6 @@ PAGES = ("quick_start", "own_domain", "another_language", "sharing", "strategies
 pytestmark = [
     pytest.mark.skipif(not (DOCS / "quick_start.md").is_file(), reason="the documents are in the repository only"),
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),  # Python 3.12 on forks of processes with threads
-    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # on one core
 ]
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from showtell.errors import Problem, first_line
+from showtell.machine import processors
 
 Signature = tuple[str, tuple[int | str, ...]]
 """Type and shape, as onnxruntime names them: ("tensor(float)", ("pictures", 49, 512))."""
@@ -240,7 +241,7 @@ def threads() -> int:
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if said.isdecimal() and int(said) > 0:
         return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors()
 
 
 def _look_through(path: Path, sha256: str) -> None:

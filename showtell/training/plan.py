@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from showtell.data.options import DataOptions
+from showtell.machine import processors
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures.options import AugmentOptions, PictureOptions
 from showtell.training.options import TrainingOptions
@@ -25,3 +26,8 @@ class Plan:
     training: TrainingOptions
     settings: dict[str, Any]
     """The same as plain data by room, to be saved with the run."""
+
+    @property
+    def workers(self) -> int:
+        """Processes that open pictures: no more than there are processors, since torch warns of others."""
+        return min(self.data.workers, processors())

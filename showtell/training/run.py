@@ -196,7 +196,7 @@ def _build_run(begun: Start, splits: Splits, plan: Plan, accelerator: Accelerato
     prepared, optimizer = accelerator.prepare(model, build_optimizer(model.encoder, begun.decoder, options))
     processes = accelerator.process_index, accelerator.num_processes
     order = BatchOrder(len(training), options.batch_size, options.seed, *processes)
-    workers = 0 if cached else plan.data.workers  # a cached grid is there at once
+    workers = 0 if cached else plan.workers  # a cached grid is there at once
     free_running = None
     if options.scored_pictures:
         free_running = FreeRunning(validation, splits.val, options.scored_pictures, words, options.batch_size, workers)
@@ -272,7 +272,7 @@ def sources(
         training, validation = (
             cached_features(
                 records, words, encoder, pictures, augment, views, options.seed,
-                device=accelerator.device, bf16=precision_of(accelerator) == "bf16", workers=plan.data.workers, quiet=quiet,
+                device=accelerator.device, bf16=precision_of(accelerator) == "bf16", workers=plan.workers, quiet=quiet,
             )
             for records, views in ((splits.train, options.cache_views), (splits.val, 1))
         )  # fmt: skip

@@ -162,6 +162,15 @@ def test_a_rate_that_was_lowered_stays_low(tmp_path: Path, scenes: Path, monkeyp
     assert losses(stopped) == losses(undisturbed)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on forks of processes with threads
+def test_no_more_processes_open_pictures_than_there_are_processors(
+    tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch warns of others, and a warning fails a test."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
+    run(small(tmp_path, scenes, workers=2, max_steps=1))
+
+
 def test_frequent_checkpoints_change_nothing(tmp_path: Path, scenes: Path) -> None:
     same_run(run(small(tmp_path / "a", scenes)), run(small(tmp_path / "b", scenes, checkpoint_minutes=0.0)))
 

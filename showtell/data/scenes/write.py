@@ -9,7 +9,6 @@ annotations/scenes_SPLIT.json          what is true of every picture, for the ju
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from showtell.data.scenes.png import png
 from showtell.data.scenes.scene import Scene
 from showtell.data.scenes.shapes import SHAPES
 from showtell.errors import Problem, WrongUse
+from showtell.machine import processors
 
 VERSION = 3
 """Raised whenever the same options give other bytes."""
@@ -161,8 +161,7 @@ def _write_splits(options: ScenesOptions, folder: Path) -> None:
 @contextmanager
 def _processes(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
     """A `map` that works in so many processes (0: one a processor), or here where one is enough."""
-    if not workers:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = workers or processors()
     if workers == 1:
         yield map
         return
