@@ -78,7 +78,7 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
                 accelerator.backward(loss / order.group(position.batch - 1, options.accumulate))
             position.sums += tally.stack().detach().cpu()
             if len(batch.pictures):
-                run.log.step(position.step, loss.detach())
+                run.log.step(position.step, loss.detach(), **run.plain_model.figures)
         if not last_of_step:
             continue
 

@@ -46,6 +46,8 @@ class TrainingModel(nn.Module):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.copies, self.label_smoothing, self.attention_lambda = copies, label_smoothing, attention_lambda
+        self.figures: dict[str, float] = {}
+        """What the last batch has to say for the log, besides its loss."""
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tally]:
         """The loss of a batch (mean over words, plus the regularisation), and its tally."""

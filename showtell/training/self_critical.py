@@ -82,6 +82,7 @@ class SelfCritical(TrainingModel):
         grid = self.grid(batch.pictures)
         drawn = self.draw(grid)
         scores = self.reward(drawn, batch.numbers)  # N x R
+        self.figures = {"reward": float(scores.mean())}
         others = (scores.sum(dim=1, keepdim=True) - scores) / (self.count - 1)
         items = zip(grid, drawn, strict=True)
         own = collate([Item(each, captions, number=place) for place, (each, captions) in enumerate(items)])  # longest first

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from training_kit import make_batch, small
+from training_kit import events, make_batch, run, small
 
 from showtell.data.batches import Batch, Item, collate
 from showtell.data.records import Record
@@ -137,6 +137,7 @@ def test_the_loss_is_the_cross_entropy_of_its_captions_each_times_how_much_bette
                 log_probabilities, state, _ = model.decoder.step(torch.tensor([[word]]), state)
                 expected, words = expected - (scores[i] - others) * log_probabilities[0, 0, following], words + 1
     assert tally.words == words
+    assert model.figures == {"reward": pytest.approx(float(likes(captions, numbers).mean()))}
     torch.testing.assert_close(loss, expected / words)
     parameters = [*model.decoder.parameters()]
     for mine, plain in zip(torch.autograd.grad(loss, parameters), torch.autograd.grad(expected / words, parameters), strict=True):
@@ -164,6 +165,12 @@ def test_it_is_validated_as_every_model_is() -> None:
     plain = TrainingModel(None, model.decoder, copies=1).eval()
     loss, tally = model(batch)
     assert loss == plain(batch)[0] and torch.equal(tally.stack(), plain(batch)[1].stack())
+
+
+def test_a_run_logs_what_its_captions_were_worth(tmp_path: Path, scenes: Path) -> None:
+    folder = run(small(tmp_path, scenes, self_critical=2, monitor="cider"))
+    rewards = [step["reward"] for step in events(folder, "step")]
+    assert len(rewards) == 6 and all(0 <= reward <= 10 for reward in rewards)
 
 
 @pytest.mark.parametrize(("changes", "said"), [({"self_critical": 1}, "must be 0, or 2"), ({"self_critical": 2}, "monitor")])
