@@ -74,6 +74,7 @@ def grow(device: torch.device, turns: int = 3) -> dict[str, list[Curve]]:
 def draw(growth: dict[str, list[Curve]], title: str, path: Path) -> None:
     """A plot for each axis, both of its scales logarithmic: a cost that grows as the size does is a line at 45 degrees."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(12, 3.4), layout="constrained")
     figure.suptitle(title, fontsize=8)
@@ -85,6 +86,9 @@ def draw(growth: dict[str, list[Curve]], title: str, path: Path) -> None:
         place.set_xlabel(axis)
         place.grid(alpha=0.3)
         place.legend()
-    figure.axes[0].set_ylabel("seconds")
+    seconds_axis = figure.axes[0].yaxis  # which all share
+    seconds_axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    seconds_axis.set_major_formatter("{x:g}")
+    seconds_axis.set_label_text("seconds")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -14,8 +14,8 @@ from torch.autograd.function import once_differentiable
 
 from showtell.errors import first_line
 
-CACHE = 1 << 18
-"""Activations worked on at a time on a CPU: 1 MiB in float32, so that they stay in the processor's cache."""
+CACHE = 1 << 19
+"""Activations worked on at a time on a CPU: 2 MiB in float32, so that they stay in the processor's cache."""
 
 
 class AdditiveScore(torch.autograd.Function):
