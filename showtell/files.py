@@ -22,6 +22,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SHOWTELL_CACHE") or platformdirs.user_cache_dir("showtell", appauthor=False))
 
 
+def as_utf8(text: str) -> bytes:
+    """The text as bytes. File names that are no UTF-8 hold lone surrogates; these become \\udcff, which JSON reads as such."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write; it takes the name `path` only when the block ends well, synced to disk.

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path, PurePath
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from showtell.captioning.inputs import picture_key
 from showtell.captioning.records import Record
 from showtell.errors import Problem, WrongUse
+from showtell.files import as_utf8
 from showtell.pictures.opening import printable
 
 COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "languages", "error")
@@ -36,6 +38,9 @@ class Format(Protocol):
     header: bytes
     """What the file begins with."""
 
+    def refusal(self, image: str) -> str | None:
+        """Why the picture cannot stand in this format, as a sentence; None if it can."""
+
     def key(self, image: str) -> Hashable:
         """What stands for a picture in this format."""
 
@@ -53,35 +58,54 @@ def _whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
     return (line for line in file if line.endswith(b"\n"))
 
 
-def _utf8(text: str) -> bytes:
-    """A file name of bytes that are no UTF-8 holds lone surrogates: \\udcff, which JSON reads as what it was."""
-    return text.encode("utf-8", "backslashreplace")
+class _ByName:
+    """Pictures stand under the names that the user gave them.
+
+    Args:
+        folder: where relative names begin.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = str(folder)
+        self._elsewhere = os.path.realpath(folder) != os.path.realpath(os.curdir)
+
+    def refusal(self, image: str) -> str | None:
+        """A relative name would mean another picture, where the file was begun in another folder."""
+        if os.path.isabs(image) or not self._elsewhere:  # noqa: PTH117
+            return None
+        return (
+            f"{printable(image)} is a name in this folder, and those in the output are in {printable(self._folder)}: "
+            "call from there, give whole paths, or name another output."
+        )
+
+    def key(self, image: str) -> Hashable:
+        """The picture's path, hashed."""
+        return picture_key(os.path.join(self._folder, image))  # noqa: PTH118
 
 
-class JsonLines:
+class JsonLines(_ByName):
     """A JSON object a line."""
 
     header = b""
     lines = staticmethod(_whole_lines)
-    key = staticmethod(picture_key)
 
     def encode(self, record: Record) -> bytes:
-        return _utf8(json.dumps(record, ensure_ascii=False) + "\n")
+        return as_utf8(json.dumps(record, ensure_ascii=False) + "\n")
 
     def decode(self, line: bytes) -> Entry:
         record = json.loads(line)
         if "caption" not in record and "error" not in record:
             raise ValueError
-        return Entry(picture_key(record["image"]), record.get("error"))
+        return Entry(self.key(record["image"]), record.get("error"))
 
 
-class Csv:
+class Csv(_ByName):
     """A table with a header (RFC 4180, UTF-8); cells of words, logprobs, candidates, labels and languages hold JSON."""
 
     header = ",".join(COLUMNS).encode() + b"\n"
 
-    def key(self, image: str) -> bytes:
-        return picture_key(_utf8(image).decode())  # as it is read again
+    def key(self, image: str) -> Hashable:
+        return super().key(as_utf8(image).decode())  # as it is read again
 
     def encode(self, record: Record) -> bytes:
         text = io.StringIO(newline="")
@@ -90,7 +114,7 @@ class Csv:
             for key, value in record.items()
         }
         csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(cells)
-        return _utf8(text.getvalue())
+        return as_utf8(text.getvalue())
 
     def lines(self, file: Iterable[bytes]) -> Iterator[bytes]:
         row = b""
@@ -123,6 +147,13 @@ class CocoResults:
     def __init__(self, image_ids: dict[str, int | str] | None = None) -> None:
         self._image_ids = image_ids
 
+    def refusal(self, image: str) -> str | None:
+        try:
+            self.key(image)
+        except WrongUse as problem:
+            return str(problem)
+        return None
+
     def key(self, image: str) -> int | str:
         """The picture's image_id.
 
@@ -149,7 +180,9 @@ class CocoResults:
     def encode(self, record: Record) -> bytes:
         if "error" in record:
             return b""
-        return _utf8(json.dumps({"image_id": self.key(record["image"]), "caption": record["caption"]}, ensure_ascii=False) + "\n")
+        return as_utf8(
+            json.dumps({"image_id": self.key(record["image"]), "caption": record["caption"]}, ensure_ascii=False) + "\n"
+        )
 
     def decode(self, line: bytes) -> Entry:
         result = json.loads(line)

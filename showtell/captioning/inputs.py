@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 
+from showtell.files import as_utf8
 from showtell.pictures import PICTURE_SUFFIXES, PictureError, list_pictures
 from showtell.pictures.opening import printable
 
@@ -46,7 +47,7 @@ def picture_key(name: str) -> bytes:
 
 def path_key(path: str) -> bytes:
     """16 bytes that stand for a path as it is written."""
-    return hashlib.blake2b(os.path.normcase(path).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+    return hashlib.blake2b(as_utf8(os.path.normcase(path)), digest_size=16).digest()
 
 
 def _expanded(inputs: Iterable[str], lines: Iterable[str], skip: Skip) -> Iterator[str]:

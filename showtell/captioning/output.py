@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines, read_image_ids
 from showtell.captioning.options import CaptioningOptions
-from showtell.captioning.provenance import Provenance, check_provenance, provenance, provenance_path, save_provenance
+from showtell.captioning.provenance import Provenance, check_provenance, folder_of, provenance, provenance_path, save_provenance
 from showtell.captioning.records import Record
 from showtell.errors import WrongUse, disk_sentences
 from showtell.files import written_whole
@@ -129,6 +129,9 @@ class Output(NoOutput):
         else:
             self._errors[key] = error
 
+    def refusal(self, image: str) -> str | None:
+        return self.form.refusal(image)
+
     def holds(self, image: str) -> bool:
         return self.form.key(image) in self._captioned
 
@@ -216,10 +219,9 @@ class CocoOutput(Output):
         super().__init__(*arguments, **keywords)
 
     def refusal(self, image: str) -> str | None:
-        try:
-            image_id = self.form.key(image)
-        except WrongUse as problem:
-            return str(problem)
+        if refusal := super().refusal(image):
+            return refusal
+        image_id = self.form.key(image)
         other = self._images.setdefault(image_id, image)
         if other != image:
             return f"{printable(image)} has the same image_id, {image_id}, as {printable(other)}: leave one of them out."
@@ -281,4 +283,7 @@ def output_for(options: CaptioningOptions, search: SearchOptions) -> NoOutput:
     if options.output.suffix == ".json":
         image_ids = read_image_ids(options.annotations) if options.annotations else None
         return CocoOutput(options.output, CocoResults(image_ids), made_with, **how)
-    return Output(options.output, Csv() if options.output.suffix == ".csv" else JsonLines(), made_with, **how)
+    goes_on = options.output.exists() and not options.overwrite
+    folder = folder_of(options.output) if goes_on else Path.cwd()
+    form = Csv(folder) if options.output.suffix == ".csv" else JsonLines(folder)
+    return Output(options.output, form, made_with, **how)

@@ -15,7 +15,8 @@ from showtell.model.hub import find_in_box, find_model, is_box
 from showtell.search import SearchOptions
 
 Provenance = dict[str, Any]
-"""Plain data: the model's name and checksum, the search options, the annotations' checksum where image ids come from them."""
+"""Plain data: the model's name and checksum, the search options, the annotations' checksum where image ids come from them, and
+the folder where relative names begin."""
 
 
 def provenance(model: Path, search: SearchOptions, annotations: Path | None) -> Provenance:
@@ -25,6 +26,7 @@ def provenance(model: Path, search: SearchOptions, annotations: Path | None) -> 
         "model": {"name": model.name, "sha256": _sha256_of_model(model)},
         "search": json.loads(json.dumps(asdict(search))),
         "annotations": annotations and {"name": annotations.name, "sha256": _sha256(annotations)},
+        "folder": str(Path.cwd()),
     }
 
 
@@ -47,6 +49,13 @@ def load_provenance(output: Path) -> Provenance | None:
         return cast(Provenance, made_with | {"search": asdict(SearchOptions()) | made_with["search"]})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def folder_of(output: Path) -> str:
+    """Where the relative names in an output file begin: the folder where it was begun, this one if that is not known or gone."""
+    then = load_provenance(output) or {}
+    folder = str(then.get("folder", ""))
+    return folder if folder and Path(folder).is_dir() else str(Path.cwd())
 
 
 def check_provenance(now: Provenance, output: Path) -> None:

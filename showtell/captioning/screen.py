@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FEW = 8
 """Pictures for which no progress bar is worth its line."""
+JOINERS = "\u200c\u200d"
+"""Signs inside words of some languages; other invisible ones in a model's words, which can upset a terminal, are escaped."""
 
 
 class Screen:
@@ -114,4 +116,5 @@ def _lines(image: str, caption: Caption, labels: int) -> str:
 
 
 def _line(caption: Caption) -> str:
-    return f"{caption.text}  ({caption.confidence:.2f}{', a guess' if caption.guess else ''})"
+    text = "".join(c if c in JOINERS else printable(c) for c in caption.text)
+    return f"{text}  ({caption.confidence:.2f}{', a guess' if caption.guess else ''})"

@@ -13,7 +13,7 @@ import numpy as np
 
 from showtell.data.records import Record
 from showtell.errors import Problem, WrongUse
-from showtell.files import written_whole
+from showtell.files import as_utf8, written_whole
 from showtell.metrics import Scores
 
 CAPTIONS, PICTURES, SCORES = "captions.jsonl", "pictures.jsonl", "scores.json"
@@ -76,12 +76,12 @@ def save_scores(folder: Path, scores: Scores, protocol: dict[str, Any], unmeasur
         "protocol": protocol,
     }
     with written_whole(folder / SCORES) as file:
-        file.write(json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n")
+        file.write(as_utf8(json.dumps(content, ensure_ascii=False, indent=2) + "\n"))
 
 
 def _save_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     with written_whole(path) as file:
-        file.writelines((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace") for line in lines)
+        file.writelines(as_utf8(json.dumps(line, ensure_ascii=False) + "\n") for line in lines)
 
 
 def _plain(value: float) -> float | None:

@@ -12,6 +12,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+import fake_captioner
 import pytest
 from fake_captioner import BROKEN, WHOLE, Caption, FakeCaption, FakeCaptioner
 from PIL import Image
@@ -201,6 +202,16 @@ def test_nothing_readable(caption: Caption, images: list[str]) -> None:
 def test_control_characters_in_names_do_not_reach_the_terminal(caption: Caption, capsys: pytest.CaptureFixture[str]) -> None:
     assert caption("photos/a_001.png", "evil\x1b[2J.jpg") == 1
     assert "\x1b[2J" not in capsys.readouterr().err
+
+
+def test_control_characters_in_words_do_not_reach_the_terminal(
+    caption: Caption, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_captioner, "WORDS", ("\x1b]0;owned\x07", *fake_captioner.WORDS[1:4], "می\u200cرود"))
+    caption("photos/a_001.png", "photos/sub/z.png")
+    said = capsys.readouterr().out
+    assert "\\x1b]0;owned\\x07" in said and "\x1b" not in said
+    assert "می\u200cرود" in said
 
 
 def test_wrong_use(here: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_a_line_that_a_killed_run_replaced_goes_with_the_next_one(caption: Capti
 
 def test_what_somebody_else_writes_meanwhile_is_not_cut_off(caption: Caption) -> None:
     caption(NAMES[0], output="out.jsonl")
-    output = Output(Path("out.jsonl"), JsonLines(), json.loads(provenance_path(Path("out.jsonl")).read_bytes()))
+    output = Output(Path("out.jsonl"), JsonLines("."), json.loads(provenance_path(Path("out.jsonl")).read_bytes()))
     with Path("out.jsonl").open("ab") as other:
         other.write(b'{"image": "other.png", "caption": "a dog"}\n')
     before = Path("out.jsonl").read_bytes()
@@ -137,6 +138,21 @@ def test_figures_that_are_missing_are_drawn_without_a_second_record(caption: Cap
     assert caption("photos/sub", output="out.jsonl", attention="maps") == 0
     assert caption("photos/sub", output="out.jsonl", attention="maps") == 0
     assert Path("out.jsonl").read_bytes() == before and captioner.seen == [2, 2] and len(list(Path("maps").iterdir())) == 2
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv"])
+def test_the_same_name_in_another_folder_is_another_picture(
+    caption: Caption, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = Path(output).absolute()
+    caption("photos/a_001.png", output=where)
+    other = Path(shutil.copytree("photos", tmp_path / "other" / "photos"))
+    monkeypatch.chdir(other.parent)
+    shutil.copy(where.parent / "model.pt", ".")
+    with pytest.raises(WrongUse, match=r"photos/a_001\.png is a name in this folder.*give whole paths"):
+        caption("photos/a_001.png", output=where)
+    assert caption(str(other / "a_001.png"), str(where.parent / "photos" / "a_001.png"), output=where) == 0
+    assert len(lines(str(where))) == 2 + (output == "out.csv")  # the one that was there was not captioned again
 
 
 # ---------------------------------------------------------------------------------------------------------- other settings
@@ -284,7 +300,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_file(caption: Caption, caption
 # --------------------------------------------------------------------------------------------------------------- formats
 
 
-@pytest.mark.parametrize("form", [JsonLines(), Csv()], ids=["jsonl", "csv"])
+@pytest.mark.parametrize("form", [JsonLines("."), Csv(".")], ids=["jsonl", "csv"])
 @pytest.mark.parametrize("image", ["a.png", 'q"uo"te,s\n\r\n.png', "中文/صورة.png", "caf\udce9.png", "\u2028\u0085.png"])
 def test_any_name_is_recognised_again(form: Format, image: str) -> None:
     line = form.encode(skipped(image, f"{image} is broken"))
@@ -301,7 +317,7 @@ def test_image_ids_from_names(name: str, image_id: int) -> None:
 
 def test_many_records_are_read_again_without_their_text(tmp_path: Path) -> None:
     """What stays in memory of a record is a short key."""
-    output = Output(tmp_path / "out.jsonl", JsonLines(), {})
+    output = Output(tmp_path / "out.jsonl", JsonLines("."), {})
     output.begin()
     output.write(skipped(f"{n}.png", "broken") | {"error": None, "caption": "x" * 1000} for n in range(50))
     output.finish()
