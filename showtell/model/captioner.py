@@ -5,6 +5,7 @@ Two kinds share this face: `TorchCaptioner`, and `ExportedCaptioner`, which need
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from showtell.model.hub import BOX, find_in_box, find_model, is_box, is_exported
 from showtell.pictures import PictureOptions, open_picture, shape
 from showtell.pictures.opening import Source
 from showtell.search import Hypothesis, Result, SearchOptions
+from showtell.search.decoders import Randoms
 from showtell.vocabulary import PAD, START, Vocabulary
 
 Labels = tuple[tuple[str, float], ...]
@@ -101,7 +103,7 @@ class Captioner(ABC):
         """What the encoder makes of pictures (N x S x S x 3), as `_search` takes it."""
 
     @abstractmethod
-    def _search(self, seen: Any, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+    def _search(self, seen: Any, options: SearchOptions, forbidden: tuple[int, ...], random: Randoms) -> Found:
         """What the search and the classifier find for those pictures; `forbidden` words are never said."""
 
     @staticmethod
@@ -153,18 +155,19 @@ class Captioner(ABC):
         Returns:
             N captions.
         """
-        return self._say(self._look(pixels), options or SearchOptions())
+        options = options or SearchOptions()
+        return self._say(self._look(pixels), options, [_chance(each, options.seed) for each in pixels])
 
     def knows(self, word: str) -> bool:
         """Whether captions may hold it, `forbid` may name it."""
         return word in self.vocabulary.words
 
-    def _say(self, seen: Any, options: SearchOptions) -> list[Caption]:
+    def _say(self, seen: Any, options: SearchOptions, random: Randoms) -> list[Caption]:
         """Captions of pictures that the encoder has seen."""
         if options.no_repeat_ngram is None:
             options = replace(options, no_repeat_ngram=self.no_repeat_ngram)
         unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if self.knows(word)))
-        return [self._caption(result, labels) for result, labels in self._search(seen, options, unsaid)]
+        return [self._caption(result, labels) for result, labels in self._search(seen, options, unsaid, random)]
 
     def _caption(self, result: Result, labels: Labels) -> Caption:
         candidates = tuple(self._read(hypothesis) for hypothesis in result.candidates)
@@ -177,3 +180,8 @@ class Captioner(ABC):
         maps = hypothesis.attention.reshape(-1, self.grid_shape.rows, self.grid_shape.columns)
         text, log_probabilities = self.vocabulary.sentence(words), hypothesis.log_probabilities
         return Caption(text, words, log_probabilities, maps, hypothesis.ended, model=self.name)
+
+
+def _chance(pixels: npt.NDArray[np.uint8], seed: int) -> np.random.Generator:
+    """What sampling draws from: the same for the same picture and seed, whatever stands beside it in a batch."""
+    return np.random.default_rng([seed, zlib.crc32(pixels.tobytes())])

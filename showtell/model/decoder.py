@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 from showtell.model.attention import AdditiveAttention
 from showtell.model.options import DecoderOptions
 from showtell.search import Result, SearchOptions, search
+from showtell.search.decoders import Randoms
 from showtell.vocabulary import END, PAD, START
 
 
@@ -217,7 +217,7 @@ class Decoder(nn.Module):
         return replace(state, hidden=hidden, cell=cell), context, weights
 
     def search(
-        self, grid: Tensor, options: SearchOptions, forbidden: tuple[int, ...], random: np.random.Generator | None = None
+        self, grid: Tensor, options: SearchOptions, forbidden: tuple[int, ...], random: Randoms | None = None
     ) -> list[Result]:
         """What it says of N pictures, found word by word.
 
@@ -225,7 +225,7 @@ class Decoder(nn.Module):
             grid: N x P x C.
             options: how to search; `no_repeat_ngram` is the caller's to choose.
             forbidden: numbers of words that are never said.
-            random: what sampling draws from; by default made from `options.seed`.
+            random: what sampling draws from for each picture; by default one for all, made of `options.seed`.
         """
         begin = torch.full((len(grid), 1), START, device=grid.device)
         return search(self.step, self.start(grid), begin, options, end=END, forbidden=forbidden, random=random)

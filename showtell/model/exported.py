@@ -38,13 +38,14 @@ import numpy.typing as npt
 
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.model.captioner import Captioner, Found, Labels
-from showtell.model.config import CLASSES, CONFIG, GRAPHS, WORDS, check_format, maker_told, options_of, read_config
+from showtell.model.config import CLASSES, CONFIG, GRAPHS, WORDS, check_format, maker_told, options_of, read_config, training_told
 from showtell.model.grid import GridShape
 from showtell.model.onnx_file import Graph, Signature
 from showtell.model.options import DecoderOptions
 from showtell.pictures import PictureOptions
 from showtell.pictures.opening import printable
 from showtell.search import SearchOptions, search
+from showtell.search.decoders import Randoms
 from showtell.vocabulary import END, START, Vocabulary, load_vocab
 
 ENCODER, START_GRAPH, STEP = GRAPHS
@@ -178,8 +179,8 @@ class ExportedCaptioner(Captioner):
             told = maker_told(content)
             sha256 = {file: str(content["graphs"][file]) for file in GRAPHS}
             decoder = options_of(DecoderOptions, content["architecture"]["decoder"])
-            training, scores = dict(content["training"]), dict(content["scores"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            training, scores = training_told(content), dict(content["scores"])
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise Problem(
                 f"{folder / CONFIG} does not describe a whole model ({first_line(error)}): get it from its maker again."
             ) from None
@@ -200,12 +201,12 @@ class ExportedCaptioner(Captioner):
         grid, *classes = self.encoder(np.ascontiguousarray(pixels))
         return grid, [self._labels(each) for each in classes[0]] if classes else [()] * len(grid)
 
-    def _search(self, seen: Seen, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
+    def _search(self, seen: Seen, options: SearchOptions, forbidden: tuple[int, ...], random: Randoms) -> Found:
         grid, labels = seen
         if not len(grid):
             return []
         begin = np.full((len(grid), 1), START, np.int64)
-        results = search(self._advance, State(*self._start(grid)), begin, options, end=END, forbidden=forbidden)
+        results = search(self._advance, State(*self._start(grid)), begin, options, end=END, forbidden=forbidden, random=random)
         return list(zip(results, labels, strict=True))
 
     def _labels(self, log_probabilities: Floats) -> Labels:

@@ -13,6 +13,7 @@ from showtell.model.captioner import Caption, Captioner, Found
 from showtell.model.exported import ExportedCaptioner, Seen
 from showtell.model.grid import GridShape
 from showtell.search import SearchOptions
+from showtell.search.decoders import Randoms
 
 
 class Polyglot(Captioner):
@@ -57,11 +58,11 @@ class Polyglot(Captioner):
     def _look(self, pixels: npt.NDArray[np.uint8]) -> Seen:
         return self._first._look(pixels)
 
-    def _search(self, seen: Seen, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
-        return self._first._search(seen, options, forbidden)
+    def _search(self, seen: Seen, options: SearchOptions, forbidden: tuple[int, ...], random: Randoms) -> Found:
+        return self._first._search(seen, options, forbidden, random)
 
-    def _say(self, seen: Seen, options: SearchOptions) -> list[Caption]:
-        said = [speaker._say(seen, options) for speaker in self.speakers.values()]  # languages x pictures
+    def _say(self, seen: Seen, options: SearchOptions, random: Randoms) -> list[Caption]:
+        said = [speaker._say(seen, options, random) for speaker in self.speakers.values()]  # languages x pictures
         return [
             replace(captions[0], languages=dict(zip(self.speakers, captions, strict=True)))
             for captions in zip(*said, strict=True)

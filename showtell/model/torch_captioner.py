@@ -19,6 +19,7 @@ from showtell.model.grid import GridShape
 from showtell.model.hub import load_model, push_folder
 from showtell.pictures import PictureOptions
 from showtell.search import SearchOptions
+from showtell.search.decoders import Randoms
 from showtell.vocabulary import Vocabulary
 
 
@@ -81,5 +82,5 @@ class TorchCaptioner(Captioner):
         return grid  # N x cells x C
 
     @torch.inference_mode()
-    def _search(self, grid: torch.Tensor, options: SearchOptions, forbidden: tuple[int, ...]) -> Found:
-        return [(result, ()) for result in self.decoder.search(grid, options, forbidden)]
+    def _search(self, grid: torch.Tensor, options: SearchOptions, forbidden: tuple[int, ...], random: Randoms) -> Found:
+        return [(result, ()) for result in self.decoder.search(grid, options, forbidden, random)]

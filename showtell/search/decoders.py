@@ -6,6 +6,7 @@ over or was never filled, kept only because a block is a block.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from array_api_compat import array_namespace, device
 
 from showtell.search.arrays import NEVER, Array, to_array, top_k
 from showtell.search.options import SearchOptions
+
+Randoms = Sequence[np.random.Generator]
+"""A source of chance for each picture."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +123,14 @@ class Beam:
         return Choice(places // vocabulary, places % vocabulary, sums, ended)
 
 
-def decoder_of(options: SearchOptions, end: int, begin: Array, random: np.random.Generator | None) -> Decoder:
+def decoder_of(options: SearchOptions, end: int, begin: Array, random: Randoms | None) -> Decoder:
     """The decoder that the options ask for; sampling draws its random numbers here. begin: N x 1, as `search` has it."""
     if options.search == "beam":
         return Beam(end, options.beam_size)
     if options.search == "greedy":
         return Greedy(end)
-    random = random or np.random.default_rng(options.seed)
-    uniform = random.random((begin.shape[0], options.n_best, options.max_length + 1))
+    random = random or begin.shape[0] * [np.random.default_rng(options.seed)]
+    uniform = np.stack([each.random((options.n_best, options.max_length + 1)) for each in random])
     # float64 where the device has it: then libraries that add in another order still draw the same word
     floats = array_namespace(begin).__array_namespace_info__().dtypes(device=device(begin), kind="real floating")
     uniform = to_array(uniform.astype("float64" if "float64" in floats else "float32"), begin)

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 
 from showtell.errors import WrongUse
 from showtell.search.arrays import NEVER, Array, Places, on_cpu, to_array, to_host
-from showtell.search.decoders import Choice, decoder_of
+from showtell.search.decoders import Choice, Randoms, decoder_of
 from showtell.search.filters import filters_of
 from showtell.search.options import SearchOptions
 from showtell.search.ranking import Leaders, LengthPenalty
@@ -45,13 +45,14 @@ def search(
     *,
     end: int = 2,
     forbidden: tuple[int, ...] = (0, 1, 3),
-    random: np.random.Generator | None = None,
+    random: Randoms | None = None,
 ) -> list[Result]:
     """The captions of N pictures, found as the options say.
 
     step, state: the model, with N x 1 rows at the beginning. begin: int64 N x 1, the word before the first (<start>), of the
     library and on the device in which all is to happen. end: the number of <end>. forbidden: numbers of words never said.
-    random: for sampling, the source of N x n_best x (max_length + 1) numbers; by default a new one from `options.seed`.
+    random: for sampling, what n_best x (max_length + 1) numbers are drawn from for each picture; by default one for all, made
+    of `options.seed`.
 
     - Every caption has a word, and at least `min_length` unless no word is left that may be said; then, and at `max_length`, it
       is completed as it stands. After the last word that fits, the model is asked once more whether it ends there.
@@ -60,7 +61,7 @@ def search(
       that may be said, beam_size >= W ** max_length * (W + 1) drops nothing and finds the best of all captions there are.
     - Greedy search finds what beam search with one beam finds if length_penalty <= 0; above 0 that may go on beyond the first
       <end>, for a longer caption with a higher mean.
-    - A batch gives what its pictures give one by one, and sampling too where those share one `random`.
+    - A batch gives what its pictures give one by one, as far as the model's `step` does; sampling too, with the same `random`.
 
     Returns a result for each picture. Raises WrongUse for options that do not fit together, and Problem for a model that gives
     NaN or leaves no word to begin with.

@@ -100,7 +100,7 @@ class SelfCritical(TrainingModel):
             N lists of captions: word numbers from <start> to <end>, which is missing where the longest allowed did not end.
         """
         # The seed comes from the generator that a checkpoint remembers, so that a run that goes on draws the same captions.
-        random = np.random.default_rng(int(torch.randint(1 << 62, ())))
+        random = len(grid) * [np.random.default_rng(int(torch.randint(1 << 62, ())))]
         found = self.decoder.search(grid, SearchOptions(search="sample", n_best=self.count), forbidden=(), random=random)
         captions = [[[START, *each.words, *[END] * each.ended] for each in result.candidates] for result in found]
         return [sorted(each, key=len, reverse=True) for each in captions]

@@ -40,7 +40,7 @@ def test_three_lines_caption_a_photograph(captioner: TorchCaptioner, pictures: l
     assert set(caption.words) <= set(captioner.vocabulary.words[4:])
 
 
-@pytest.mark.parametrize("search", ["beam", "greedy"])
+@pytest.mark.parametrize("search", ["beam", "greedy", "sample"])
 def test_a_batch_gives_what_its_pictures_give_one_by_one(
     captioner: TorchCaptioner, pictures: list[Image.Image], search: str
 ) -> None:
