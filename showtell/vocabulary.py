@@ -159,8 +159,8 @@ class Vocabulary:
             raise ValueError(f"the words do not begin with {' '.join(SPECIALS)}")
         if len(self._indices) != len(self.words):
             raise ValueError("a word occurs twice")
-        if self.tokenizer not in get_args(Tokenizer):
-            raise ValueError(f"the tokenizer {self.tokenizer!r} is unknown")
+        if self.tokenizer not in get_args(Tokenizer):  # not told which: in a stranger's file it may be anything, and endless
+            raise ValueError(f"the tokenizer is none of {', '.join(get_args(Tokenizer))}")
         if not isinstance(self.captions_hash, str | None):
             raise ValueError("the hash of the captions is not a text")
         if not isinstance(self.min_frequency, int | None) or not isinstance(self.max_words, int | None):
@@ -259,7 +259,7 @@ class Vocabulary:
         if not isinstance(data, dict) or data.get("format") != "showtell vocabulary":
             raise ValueError("it is something else")
         if data.get("version") != 1:
-            raise ValueError(f"its version {data.get('version')!r} is not 1, and a newer showtell may have written it")
+            raise ValueError("its version is not 1, and a newer showtell may have written it")
         if not isinstance(data.get("words"), list):
             raise ValueError("it lists no words")
         fields = ("words", "tokenizer", "captions_hash", "min_frequency", "max_words", "written")

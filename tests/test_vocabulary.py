@@ -192,6 +192,12 @@ def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [path.name for path in tmp_path.iterdir()] == ["vocab.pkl"]
 
 
+ENDLESS: list[object] = []
+"""A file holds it in some hundred bytes, and it takes all memory to print."""
+for _ in range(30):
+    ENDLESS = 10 * [ENDLESS]
+
+
 def vocabulary_file(**changes: object) -> bytes:
     good = Vocabulary((*SPECIALS, "a"), "word", "hash", 5, 0).to_dict()
     return json.dumps(good | changes).encode()
@@ -211,12 +217,14 @@ def vocabulary_file(**changes: object) -> bytes:
         (b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.", "broken"),  # a bytearray of 2^63 bytes
         (pickle.dumps(["a", "b"]), "something else"),
         (pickle.dumps({"word2idx": {"a": 1}}), "something else"),
-        (vocabulary_file(version=2), "its version 2 is not 1"),
+        (vocabulary_file(version=2), "its version is not 1"),
         (vocabulary_file(words="a"), "lists no words"),
         (vocabulary_file(words=["a", "b"]), "do not begin with <pad> <start> <end> <unk>"),
         (vocabulary_file(words=[*SPECIALS, "a", "a"]), "occurs twice"),
         (vocabulary_file(words=[*SPECIALS, ["a"]]), "not every word is a text"),
         (vocabulary_file(tokenizer=["word"]), "tokenizer"),
+        (pickle.dumps(json.loads(vocabulary_file()) | {"tokenizer": ENDLESS}), "tokenizer"),
+        (pickle.dumps(json.loads(vocabulary_file()) | {"version": ENDLESS}), "version"),
         (vocabulary_file(captions_hash=3), "hash"),
         (vocabulary_file(min_frequency="5"), "min_frequency"),
     ],

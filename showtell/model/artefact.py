@@ -10,9 +10,6 @@ anything is allocated for it.
 
 from __future__ import annotations
 
-import pickletools
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,18 +21,13 @@ from torch import Tensor
 import showtell
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
-from showtell.model.config import FORMAT_VERSION, check_format, maker_told, options_of
+from showtell.model.config import FORMAT_VERSION, check_format, maker_told, options_of, training_told
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
-from showtell.model.reading import read_pt
+from showtell.model.reading import check_archive, read_pt
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import Vocabulary, load_vocab
-
-MAKERS_OF_BYTES = {"__builtin__ bytearray", "builtins bytearray", "None"}
-"""What torch lets a pickle call, and a few bytes of which ask for gigabytes; None stands for names put together on the way."""
-SLACK = 1 << 20
-"""Bytes that a file may unpack to beyond its own size: what `torch.save` packs is not compressed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Artefact:
             encoder = Encoder(self.encoder_options, self.pictures.picture_size)
             encoder.load_state_dict(self.encoder)
             decoder = self.build_decoder(self.decoder_options, encoder.channels)
-        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        except (RuntimeError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise Problem(f"{name}: the weights do not fit the architecture that it names ({first_line(error)}).") from None
         encoder.pictures = self.pictures
         return encoder.eval(), decoder.eval()
@@ -178,7 +170,7 @@ def read_model_file(path: Path, advice: str = "get it from its maker again") -> 
     if not path.is_file():
         raise Problem(f"there is no model at {path}: train one (showtell train), or name another.")
     try:
-        _check_archive(path)
+        check_archive(path)
         content = read_pt(path)
     except ValueError as error:
         raise Problem(f"{path} cannot be read as a model: {error}; {advice}.") from None
@@ -186,34 +178,6 @@ def read_model_file(path: Path, advice: str = "get it from its maker again") -> 
     if "vocabulary" not in content and (beside := path.with_name("vocab.pkl")).is_file():
         content["vocabulary"] = load_vocab(beside).to_dict()
     return dict(content)
-
-
-def _check_archive(path: Path) -> None:
-    """See that a file is an archive such as `torch.save` writes, and, as far as that shows, no larger in memory than as a file.
-
-    Raises:
-        ValueError: it is not; the message is a clause that says why.
-    """
-    damaged = ValueError("it is cut off, of another kind, or carries code, which showtell never runs")
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-            unpacked = sum(entry.file_size for entry in entries)
-            small = unpacked <= path.stat().st_size + SLACK
-            pickles = [archive.read(entry) for entry in entries if entry.filename.lower().endswith(".pkl")] if small else []
-            file.seek(0)
-            if file.read(4) != b"PK\x03\x04":  # else torch reads a pickle that stands before the archive
-                raise damaged
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RecursionError):
-        raise damaged from None
-    if not small:
-        raise ValueError(f"it would unpack to {unpacked / 2**20:,.0f} MiB, more than it holds")
-    try:
-        named = {str(argument) for each in pickles for code, argument, _ in pickletools.genops(each) if "GLOBAL" in code.name}
-    except Exception:  # a broken or hostile file may raise anything
-        raise damaged from None
-    if named & MAKERS_OF_BYTES:
-        raise damaged
 
 
 def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
@@ -231,11 +195,11 @@ def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
             vocabulary=Vocabulary.from_dict(content["vocabulary"]),
             encoder=_tensors(content["encoder"]),
             decoder=_tensors(content["decoder"]),
-            training=dict(content["training"]),
+            training=training_told(content),
             scores=dict(content["scores"]),
             **maker_told(content),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, Problem) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, Problem) as error:
         raise Problem(f"{path} is not a complete showtell model ({first_line(error)}): get it from its maker again.") from None
     if artefact.vocabulary.checksum != content.get("vocabulary_checksum"):
         raise Problem(f"{path} holds another vocabulary than the one it was saved with: get it from its maker again.")

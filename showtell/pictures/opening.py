@@ -279,13 +279,16 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
     What is not finite is black.
     """
     finite = np.isfinite(values)
-    known = values[finite]
+    known = values if finite.all() else values[finite]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     whites = (1, 255, 1023, 4095, 16383, 65535) if values.dtype.kind == "f" else (255, 1023, 4095, 16383, 65535)
     if low >= 0 and high <= whites[-1]:
         low, high = 0.0, float(next(white for white in whites if white >= high))
-    scaled = (np.where(finite, values, low).astype(np.float64) - low) * (255 / (high - low or 1))
-    return np.rint(scaled).astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for row, line in enumerate(values):  # one at a time: float64 of the whole picture would take eight times its memory
+        scaled = (np.where(finite[row], line, low).astype(np.float64) - low) * (255 / (high - low or 1))
+        grey[row] = np.rint(scaled)
+    return grey
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -6,7 +6,7 @@ import os
 import pickle
 import random
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,12 @@ def test_damaged_bytes_give_a_sentence_or_a_model(saved: Path) -> None:
             assert "\n" not in str(problem)
 
 
+ENDLESS: list[Any] = []
+"""A file holds it in some hundred bytes, and it takes all memory to print."""
+for _ in range(30):
+    ENDLESS = 10 * [ENDLESS]
+
+
 @pytest.mark.parametrize("content", [[1, 2], {"decoder": {}}, {"format": "other"}, torch.zeros(3)])
 def test_a_file_of_another_program_is_named(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "other.pt")
@@ -200,6 +206,12 @@ def test_a_newer_format_is_refused(saved: Path, version: Any) -> None:
         {"architecture": {"encoder": {}, "decoder": {"no_repeat_ngram": 2.5}}},
         {"architecture": {"encoder": {"freeze_encoder": 1}, "decoder": {}}},
         {"guess_below": []},
+        {"guess_below": 10**400},
+        {"architecture": {"encoder": {}, "decoder": {"dropout": 10**400}}},
+        {"architecture": {"encoder": {}, "decoder": {"embed_size": ENDLESS}}},
+        {"note": ENDLESS},
+        {"training": {"settings": [1]}},
+        {"training": {"settings": {"training": 1}}},
         {"pictures": {"picture_size": 1_000_000}},
         {"pictures": None},
         {"vocabulary": {"words": ["a"]}},
@@ -210,7 +222,7 @@ def test_a_newer_format_is_refused(saved: Path, version: Any) -> None:
     ],
 )
 def test_an_incomplete_model_is_named(saved: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(Problem, match=r"model\.pt is not a complete showtell model \(.+\): get it from its maker again"):
+    with pytest.raises(Problem, match=r"model\.pt is not a complete showtell model \(.{1,99}\): get it from its maker again"):
         load_artefact(rewrite(saved, **changes))
 
 
@@ -218,6 +230,13 @@ def test_an_incomplete_model_is_named(saved: Path, changes: dict[str, Any]) -> N
 def test_weights_that_do_not_fit_the_architecture_are_named(artefact: Artefact, sizes: dict[str, Any]) -> None:
     with pytest.raises(Problem, match="do not fit the architecture"):
         replace(artefact, decoder_options=replace(artefact.decoder_options, **sizes)).build()
+
+
+def test_a_mean_that_is_no_float_is_named(saved: Path, artefact: Artefact) -> None:
+    encoder = asdict(artefact.encoder_options) | {"pixel_mean": [10**400, 0, 0]}
+    architecture = {"encoder": encoder, "decoder": asdict(artefact.decoder_options)}
+    with pytest.raises(Problem, match="do not fit the architecture"):
+        load_artefact(rewrite(saved, architecture=architecture)).build()
 
 
 def test_another_picture_size_is_no_other_architecture(artefact: Artefact) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -114,6 +116,19 @@ def test_many_misfits_are_counted(tmp_path: Path, tensors: dict[str, Tensor]) ->
         build_encoder(written(tmp_path / "w.pt", {f"x.{k}": v for k, v in tensors.items()}), 32)
 
 
+GIANT_BYTES = b"\x80\x02cbuiltins\nbytearray\n" + b"J\x00\x00\x00\x40\x85R."
+"""A pickle that asks for a gigabyte."""
+
+
+def bomb(compression: int, content: bytes) -> bytes:
+    """An archive as `torch.save` writes it, of a few bytes, that takes far more memory."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), content, compression)
+        archive.writestr(zipfile.ZipInfo("archive/version"), "3")
+    return file.getvalue()
+
+
 class Hostile:
     """Unpickled carelessly, it makes a file."""
 
@@ -132,6 +147,10 @@ class Hostile:
         ("w.pt", pickle.dumps([1, 2])),
         ("w.safetensors", b""),
         ("w.safetensors", b"\xff" * 64),
+        ("w.safetensors", (1 << 30).to_bytes(8, "little") + b"{"),
+        ("w.pt", bomb(zipfile.ZIP_DEFLATED, b"\0" * 9_000_000)),
+        ("w.pt", bomb(zipfile.ZIP_STORED, GIANT_BYTES)),
+        ("w.pt", GIANT_BYTES),
     ],
 )
 def test_what_is_no_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
