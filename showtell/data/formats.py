@@ -217,6 +217,8 @@ def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[
     split_at: int | None = None
     if headless := _names_picture(columns[0]):
         image_at, caption_at = 0, len(columns) - 1
+        if caption_at == 0:
+            raise WrongUse(f"{path} names pictures, but has no captions: write a caption after each name, or name another file.")
     else:
         image_at = columns.index(_column("image_column", options.image_column, columns, path))
         caption_at = columns.index(_column("caption_column", options.caption_column, columns, path))

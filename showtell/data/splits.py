@@ -15,7 +15,7 @@ from typing import Any
 from showtell.data.options import DataOptions
 from showtell.data.records import Record
 from showtell.errors import Problem, WrongUse
-from showtell.files import written_whole
+from showtell.files import as_utf8, written_whole
 
 _OTHER_NAMES_FOR_VAL = {"valid", "validation", "dev"}
 
@@ -34,11 +34,16 @@ def split_records(records: list[Record], options: DataOptions, seed: int) -> Spl
     """Divide the pictures as their records say; where no split is for validation, the seed chooses `val_fraction` of them.
 
     Raises:
-        WrongUse: there is no split of the asked name, or there are too few pictures to divide.
+        WrongUse: there is no split of the asked name, one for both, or there are too few pictures to divide.
     """
     named = split_names(records)
     pool = split(records, options.train_split) if named else records
     if options.val_split in named:
+        pool = [record for record in pool if record.split != options.val_split]  # restval is part of train, or for validation
+        if not pool:
+            raise WrongUse(
+                f"train_split and val_split are both {options.val_split} (the data have {', '.join(named)}): name two of them."
+            )
         return Splits(pool, split(records, options.val_split))
     asked_for = options.val_split != DataOptions.val_split
     if named and (asked_for or _OTHER_NAMES_FOR_VAL & set(named)):
@@ -76,7 +81,7 @@ def _by_share(records: list[Record], fraction: float, seed: int) -> Splits:
     if len(records) < 2:
         raise WrongUse(f"The data have {len(records)} picture(s) to train on, and validation needs some of them; add pictures.")
     number = min(max(1, round(fraction * len(records))), len(records) - 1)
-    lots = sorted(records, key=lambda record: hashlib.sha256(f"{seed} {record.image_id}".encode()).digest())
+    lots = sorted(records, key=lambda record: hashlib.sha256(as_utf8(f"{seed} {record.image_id}")).digest())
     chosen = {record.image_id for record in lots[:number]}
     return Splits(
         [record for record in records if record.image_id not in chosen],
@@ -111,7 +116,7 @@ def save_split_list(splits: Splits, path: Path) -> None:
     """Writes which pictures are in which split, by their ids, as `assign_splits` reads it."""
     listed = {"train": [record.image_id for record in splits.train], "val": [record.image_id for record in splits.val]}
     with written_whole(path) as file:
-        file.write(json.dumps(listed, ensure_ascii=False).encode())
+        file.write(as_utf8(json.dumps(listed, ensure_ascii=False)))
 
 
 def _lookup(record: Record, by_name: dict[str, str]) -> str | None:

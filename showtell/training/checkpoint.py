@@ -15,6 +15,7 @@ from torch import Tensor
 from showtell.errors import Problem, WrongUse
 from showtell.files import written_whole
 from showtell.model.artefact import read_model_file, save_artefact
+from showtell.training.log import LOG
 from showtell.training.state import Position, Run
 
 MAY_CHANGE = {
@@ -132,19 +133,25 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
 
     Raises:
         WrongUse: the folder holds another run and neither resume nor overwrite was asked for, or resuming was asked for with
-            settings that would change the run, or what is to be overwritten is the model to start from.
+            settings that would change the run or where there is a best model only, or what is to be overwritten is the model to
+            start from.
     """
-    last, file = folder / "last_model.pt", folder / "settings.yaml"
-    if not (last.exists() or file.exists() or (folder / "best_model.pt").exists()):
+    last, best, file = folder / "last_model.pt", folder / "best_model.pt", folder / "settings.yaml"
+    if not any(path.exists() for path in (last, best, file, folder / LOG)):
         return False
     if overwrite:
         source = settings["training"]["pretrained_path"]
-        if source and Path(source).resolve() in (last.resolve(), (folder / "best_model.pt").resolve()):
+        if source and Path(source).resolve() in (last.resolve(), best.resolve()):
             raise WrongUse(f"{source} would be removed by the run that starts from it: name another --output_dir.")
         return False
     if not resume:
         raise WrongUse(
             f"{folder} holds another run: go on with it (--resume), replace it (--overwrite), or name another --output_dir."
+        )
+    if not last.is_file() and best.exists():  # a new run would remove it
+        raise WrongUse(
+            f"{folder} holds {best.name}, but no {last.name} to go on from: start from that model (--pretrained_path {best} with "
+            "another --output_dir), or replace it (--overwrite)."
         )
     if file.is_file():
         _check_settings(settings, _saved_settings(file), file)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from showtell.data.batches import CaptionedPictures, Item, encode_captions
 from showtell.data.records import Record
 from showtell.errors import Problem
-from showtell.files import cache_folder, written_whole
+from showtell.files import as_utf8, cache_folder, written_whole
 from showtell.model.encoder import Encoder
 from showtell.pictures import AugmentOptions, PictureOptions, may_flip
 from showtell.training.interruption import leave_signals_to_the_main_process
@@ -33,6 +33,10 @@ from showtell.training.log import say
 from showtell.training.shards import SHARD, Rows, ShardedArray, Shards
 from showtell.vocabulary import Vocabulary
 
+DONE = "done.json"
+"""In the folder of a view that is complete: which pictures it lacks, and why."""
+VERSION = 1
+"""Goes up when other pixels come of the same picture and settings."""
 Encoding = Callable[[torch.Tensor], np.ndarray]
 """Pixels, uint8 N x 3 x S x S, to float16 grids or maps, N x ..."""
 
@@ -104,6 +108,8 @@ def cached_features(
     """
     sources = [CaptionedPictures(records, vocabulary, pictures, _changes(augmentation, n), seed=n) for n in range(views)]
     folders = {cache_folder() / "features" / _key(source, encoder, bf16): source for source in sources}
+    for folder, source in folders.items():
+        _forget_mended(folder, source)
     if absent := {folder: source for folder, source in folders.items() if not _complete(folder, len(records))}:
         encode = _encoding(encoder, device, bf16)
         black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
@@ -112,18 +118,32 @@ def cached_features(
         _check_space(shards, quiet)
         for each, source in zip(shards, absent.values(), strict=True):
             _fill(each, source, encode, batch_size, workers, quiet)
-    skipped: dict[int, str] = {}
-    for folder in folders:
-        skipped |= {int(row): why for row, why in json.loads((folder / "done.json").read_text("utf-8"))["skipped"].items()}
+    skipped = {row: why for folder in folders for row, why in _skipped(folder).items()}
     return CachedFeatures(records, vocabulary, [ShardedArray(folder) for folder in folders], skipped, seed)
 
 
 def _complete(folder: Path, pictures: int) -> bool:
     """Whether a view is there with all its rows: cleaners of caches remove single files."""
     try:
-        return (folder / "done.json").is_file() and len(ShardedArray(folder)) == pictures
+        return (folder / DONE).is_file() and len(ShardedArray(folder)) == pictures
     except (OSError, ValueError, EOFError):
         return False
+
+
+def _skipped(folder: Path) -> dict[int, str]:
+    """By record's number, why a complete view lacks the picture."""
+    return {int(row): why for row, why in json.loads((folder / DONE).read_text("utf-8"))["skipped"].items()}
+
+
+def _forget_mended(folder: Path, source: CaptionedPictures) -> None:
+    """Sees that what could not be read then and can be now (a right given, a library installed) is computed."""
+    try:
+        mended = [row for row in _skipped(folder) if source[row].picture is not None]
+    except (OSError, ValueError, LookupError):
+        return  # nothing is complete here
+    if mended:
+        (folder / DONE).unlink(missing_ok=True)
+        Shards(folder, (len(source), *ShardedArray(folder)[0].shape)).forget(mended)
 
 
 def _changes(augmentation: AugmentOptions | None, number: int) -> AugmentOptions | None:
@@ -142,14 +162,14 @@ def _key(source: CaptionedPictures, encoder: Encoder, bf16: bool) -> str:
     options = {key: value for key, value in asdict(encoder.options).items() if key in ("encoder", "grid", "stride_in_1x1")}
     options |= {"mean": encoder.pixel_mean.flatten().tolist(), "std": encoder.pixel_std.flatten().tolist()}
     view = [asdict(source.augmentation), source.seed] if source.augmentation else None
-    digest.update(json.dumps([options, asdict(source.pictures), view, bf16, SHARD], sort_keys=True).encode())
+    digest.update(json.dumps([options, asdict(source.pictures), view, bf16, SHARD, VERSION], sort_keys=True).encode())
     for record in source.records:
         flips = source.augmentation is not None and may_flip(record.captions, source.augmentation)
         try:
             stat = record.path.stat()
-            digest.update(f"{record.path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{flips}\n".encode())
+            digest.update(as_utf8(f"{record.path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{flips}\n"))
         except OSError:
-            digest.update(f"{record.path.name}\0missing\n".encode())
+            digest.update(as_utf8(f"{record.path.name}\0missing\n"))
     return digest.hexdigest()[:32]
 
 
@@ -196,7 +216,7 @@ def _fill(shards: Shards, source: CaptionedPictures, encode: Encoding, batch_siz
         )  # fmt: skip
         shards.write(here, _encoded(loader, encode, shards.shape[1:], bar))
     bar.close()
-    with written_whole(shards.folder / "done.json") as file:  # last: a cache without it is not used
+    with written_whole(shards.folder / DONE) as file:  # last: a cache without it is not used
         file.write(json.dumps({"skipped": shards.reasons()}).encode())
 
 

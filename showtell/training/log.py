@@ -11,6 +11,9 @@ from torch import Tensor
 
 from showtell.files import written_whole
 
+LOG = "log.jsonl"
+"""In a run's folder."""
+
 
 class Log:
     """Writes what happened, a JSON object a line, and the same numbers for TensorBoard.
@@ -24,15 +27,14 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int, epoch: int, writes: bool = True) -> None:
-        self.path, self.writes = folder / "log.jsonl", writes
+        self.path, self.writes = folder / LOG, writes
         self.waiting: list[tuple[int, Tensor, dict[str, float]]] = []
         if not writes:
             return
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        events = [(line, json.loads(line)) for line in self._lines()]
-        kept = [line for line, event in events if event["step"] < step and event.get("epoch", 0) <= epoch]
+        kept = [line for line in self._lines() if _is_before(line, step, epoch)]
         with written_whole(self.path) as file:
             file.write("".join(kept).encode())
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
@@ -41,7 +43,8 @@ class Log:
         """Whole lines only: a kill may have left half of one at the end."""
         if not self.path.is_file():
             return []
-        return [line for line in self.path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        text = self.path.read_text("utf-8", errors="replace")
+        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def step(self, step: int, loss: Tensor, **numbers: float) -> None:
         """A training step's loss, which may still be on its way."""
@@ -72,6 +75,15 @@ class Log:
         self.flush()
         if self.writes:
             self.board.close()
+
+
+def _is_before(line: str, step: int, epoch: int) -> bool:
+    """Whether it is an event from before this step and epoch; not where it is damaged."""
+    try:
+        event = json.loads(line)
+        return bool(event["step"] < step and event.get("epoch", 0) <= epoch)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def say(text: str, quiet: bool = False) -> None:

@@ -76,7 +76,7 @@ def train_epoch(run: Run, interruption: Interruption) -> bool:
             with nullcontext() if last_of_step else accelerator.no_sync(run.model):
                 loss, tally = run.model(batch.to(accelerator.device))
                 accelerator.backward(loss / order.group(position.batch - 1, options.accumulate))
-            position.sums += tally.stack().detach().cpu()
+            position.tallies.append(tally.stack().detach())
             if len(batch.pictures):
                 run.log.step(position.step, loss.detach(), **run.plain_model.figures)
         if not last_of_step:
@@ -118,7 +118,7 @@ def agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
 
 
 def flushed_loss(run: Run) -> float:
-    """Writes the losses that wait, and gives the mean of the epoch so far.
+    """Writes the losses that wait, adds up the tallies that do, and gives the mean of the epoch so far.
 
     Raises:
         Problem: one of them is not finite.
@@ -126,7 +126,8 @@ def flushed_loss(run: Run) -> float:
     broken = run.log.flush()
     if broken is not None:
         raise not_finite(run, f"the loss became {broken}")
-    return float(run.position.sums[1] / run.position.sums[0].clamp(min=1))
+    words, cross_entropy, *_ = run.position.settled()
+    return float(cross_entropy / words.clamp(min=1))
 
 
 def check_weights(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +77,10 @@ class TrainingModel(nn.Module):
             importance = importance.flatten()[unrolled.order // (captions.shape[2] - 1)]  # words
         layer, features = self.decoder.output.vocabulary, self.decoder.output.features
         of_words = features(unrolled.hidden, unrolled.context, unrolled.embedded)  # words x F
-        smooth, sums = WordLoss.apply(of_words, layer.weight, layer.bias, targets, self.label_smoothing, importance)
+        inputs: list[Any] = [of_words, layer.weight, layer.bias]
+        if not torch.is_grad_enabled():  # WordLoss would not know, and compute gradients that nobody wants
+            inputs = [tensor.detach() for tensor in inputs]
+        smooth, sums = WordLoss.apply(*inputs, targets, self.label_smoothing, importance)
         tally = Tally(*sums)
         loss = smooth / tally.words
         if self.attention_lambda:

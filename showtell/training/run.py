@@ -82,7 +82,8 @@ def finetune(plan: Plan, finetuning: FinetuningOptions) -> Outcome:
     options = plan.training
     folder = options.output_dir / finetuning.output_name
     target = folder.with_name(f"{finetuning.output_name}.pt")
-    if target.exists() and not (options.resume or options.overwrite):
+    goes_on = options.resume and (folder / "settings.yaml").is_file()
+    if target.exists() and not (goes_on or options.overwrite):
         raise WrongUse(
             f"{target} is there already: name another --output_name, go on with its run (--resume), or replace it (--overwrite)."
         )

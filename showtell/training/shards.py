@@ -60,6 +60,11 @@ class Shards:
         except OSError:
             return False
 
+    def forget(self, rows: Iterable[int]) -> None:
+        """Removes the files that hold these rows, so that they are computed again."""
+        for first in {row - row % self.rows for row in rows}:
+            self.path(first).unlink(missing_ok=True)
+
     def next_missing(self) -> range | None:
         """A file to compute; other processes are told others."""
         missing = self.missing()

@@ -41,6 +41,15 @@ class Position:
     """The next optimiser step."""
     sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
     """Of the epoch's tallies: words, cross-entropy, top-1, top-5."""
+    tallies: list[Tensor] = field(default_factory=list)
+    """Of batches since these were summed up, still on the device, which is not waited for at every batch."""
+
+    def settled(self) -> Tensor:
+        """The sums, with all that waited."""
+        for tally in self.tallies:
+            self.sums += tally.cpu()
+        self.tallies.clear()
+        return self.sums
 
 
 @dataclass

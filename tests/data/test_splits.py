@@ -10,7 +10,7 @@ import pytest
 
 from showtell.data.options import DataOptions
 from showtell.data.records import Record
-from showtell.data.splits import assign_splits, split, split_records
+from showtell.data.splits import assign_splits, save_split_list, split, split_records
 from showtell.errors import Problem, WrongUse
 
 
@@ -33,6 +33,24 @@ def test_restval_is_for_training() -> None:
     assert ids(split(pictures, "train")) == [0, 1]
     assert ids(split(pictures, "restval")) == [1]
     assert ids(split_records(pictures, DataOptions(), seed=0).train) == [0, 1]
+
+
+def test_restval_may_be_for_validation() -> None:
+    splits = split_records(records("train", "restval", "val"), DataOptions(val_split="restval"), seed=0)
+    assert (ids(splits.train), ids(splits.val)) == ([0], [1])
+
+
+def test_one_split_is_not_for_both() -> None:
+    with pytest.raises(WrongUse, match=r"train_split and val_split are both train \(the data have train, val\)"):
+        split_records(records("train", "val"), DataOptions(val_split="train"), seed=0)
+
+
+def test_names_that_are_no_utf8_have_their_lot(tmp_path: Path) -> None:
+    pictures = [record._replace(image_id=f"K\udce4fer {record.image_id}.jpg") for record in records(*[None] * 9)]
+    splits = split_records(pictures, DataOptions(), seed=0)
+    save_split_list(splits, tmp_path / "splits.json")
+    again = split_records(assign_splits(pictures, tmp_path / "splits.json"), DataOptions(), seed=1)
+    assert (ids(again.train), ids(again.val)) == (ids(splits.train), ids(splits.val))
 
 
 def test_splits_of_other_names() -> None:

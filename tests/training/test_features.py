@@ -16,6 +16,7 @@ from torch import Tensor
 from training_kit import run, same_run, small, weights
 
 from showtell.cli import main
+from showtell.data import batches
 from showtell.data.batches import CaptionedPictures, collate
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
@@ -24,7 +25,7 @@ from showtell.errors import Problem, WrongUse
 from showtell.model.captioner import Captioner
 from showtell.model.encoder import Encoder
 from showtell.model.options import EncoderOptions
-from showtell.pictures import AugmentOptions, PictureOptions, open_picture, shape
+from showtell.pictures import AugmentOptions, PictureError, PictureOptions, open_picture, shape
 from showtell.settings import plain
 from showtell.training import features, shards
 from showtell.training.features import CachedFeatures, cached_features
@@ -235,6 +236,28 @@ def test_a_broken_picture_is_skipped_now_and_later(
         assert source[2].picture is None and records[2].path.name in source[2].skipped
         assert len(collate([source[index] for index in range(6)]).pictures) == 5
     assert len(fills) == 1
+
+
+def test_a_picture_that_can_be_read_again_is_computed(
+    cached: Callable[..., CachedFeatures], records: list[Record], fills: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kept it from being read, a right or a library that was missing, leaves no trace in the file."""
+    expected = cached()[2].picture
+    shutil.rmtree(fills[0])
+
+    def forbidden(path: Path, *options: Any) -> Any:
+        if path.name == records[2].path.name:
+            raise PictureError(f"{path.name} cannot be opened (Permission denied).")
+        return open_picture(path, *options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "open_picture", forbidden)
+        assert cached()[2].picture is None
+        assert cached()[2].picture is None
+        assert len(fills) == 2
+    mended = cached()[2].picture
+    assert mended is not None and torch.equal(mended, expected)
+    assert len(fills) == 3
 
 
 def test_a_killed_fill_goes_on_with_what_it_lacks(

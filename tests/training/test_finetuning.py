@@ -109,6 +109,16 @@ def test_a_model_file_tells_every_training(tmp_path: Path, scenes: Path, model: 
     assert told["steps"] == 3
 
 
+def test_resuming_a_run_that_never_was_leaves_the_model_of_that_name(tmp_path: Path, scenes: Path, model: Path) -> None:
+    settings = tuned(tmp_path, scenes, model, epochs=1, resume=True)
+    theirs = settings.training.output_dir / f"{settings.finetuning.output_name}.pt"
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("somebody's")
+    with pytest.raises(WrongUse, match="is there already"):
+        finetuned(settings)
+    assert theirs.read_text() == "somebody's"
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"unfreeze": ("2:top",), "layer_decay": 0.5, "ema": 0.5}, {"freeze_encoder": True, "words": "both", "min_frequency": 2}],

@@ -50,6 +50,14 @@ def test_steps_wait_until_they_are_asked_for(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == 2
 
 
+def test_lines_that_are_damaged_are_dropped(tmp_path: Path) -> None:
+    write(tmp_path, 0, 3)
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b'{"event": "step", \n\xff\n{"message": "of another program"}\n[]\n')
+    Log(tmp_path, 3, 1).close()
+    assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2, 2]
+
+
 def test_a_run_that_goes_on_drops_what_it_will_write_again(tmp_path: Path) -> None:
     write(tmp_path, 0, 3)
     write(tmp_path, 3, 6, epoch=1)

@@ -15,6 +15,7 @@ from showtell.data.batches import Batch
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
+from showtell.training import word_loss
 from showtell.training.loss import Tally, TrainingModel, doubly_stochastic
 from showtell.training.word_loss import CHUNK
 from showtell.vocabulary import PAD
@@ -128,6 +129,19 @@ def test_dropout_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) 
         torch.manual_seed(7)
         found.append(gradients(model, model(batch)[0]))
     assert_alike(*found)
+
+
+def test_validation_computes_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    gradient = word_loss._gradient
+    monkeypatch.setattr(word_loss, "_gradient", lambda *given: (asked.append(1), gradient(*given))[1])
+    model, batch = build(), make_batch(0, LENGTHS)
+    expected, _ = model(batch)
+    assert asked
+    asked.clear()
+    with torch.no_grad():
+        loss, _ = model(batch)
+    assert not asked and torch.equal(loss, expected)
 
 
 def test_in_bf16_loss_and_gradients_are_nearly_the_same() -> None:

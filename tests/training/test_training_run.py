@@ -491,6 +491,25 @@ def test_a_folder_with_another_run_is_refused_unless_told(tmp_path: Path, scenes
     assert len(losses(folder)) == 1  # nothing is left of the other run's log
 
 
+def test_a_log_of_another_program_is_left_alone(tmp_path: Path, scenes: Path) -> None:
+    settings = small(tmp_path, scenes, epochs=1)
+    log = settings.training.output_dir / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("theirs\n")
+    with pytest.raises(WrongUse, match="run holds another run"):
+        run(settings)
+    assert log.read_text() == "theirs\n"
+
+
+def test_resuming_without_a_checkpoint_leaves_the_best_model(tmp_path: Path, scenes: Path) -> None:
+    folder = run(small(tmp_path, scenes, epochs=1))
+    best = (folder / "best_model.pt").read_bytes()
+    (folder / "last_model.pt").unlink()
+    with pytest.raises(WrongUse, match=r"holds best_model\.pt, but no last_model\.pt to go on from: start from that model"):
+        run(small(tmp_path, scenes, epochs=1, resume=True))
+    assert (folder / "best_model.pt").read_bytes() == best
+
+
 def test_overwriting_leaves_no_checkpoint_of_the_other_run(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed before its first checkpoint, the new run begins anew when resumed, rather than go on with the old one."""
     run(small(tmp_path, scenes, epochs=1))
