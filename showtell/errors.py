@@ -53,6 +53,10 @@ def disk_sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise Problem(
+                f"{error.filename or path} cannot be written, for a file lies where a folder has to be: name another."
+            ) from error
         advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be read and written"
         raise Problem(
             f"{error.filename or path} cannot be written ({error.strerror or error}): {advice}, then run this again."

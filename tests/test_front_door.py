@@ -109,7 +109,7 @@ def test_inference_without_a_model_lets_the_box_speak(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40), "red").save(tmp_path / "photo.png")
     done = script("inference.py", "photo.png", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("box (CIDEr-D ") and done.stdout.startswith("photo.png: ")
+    assert done.stderr.startswith("Captions by box (CIDEr-D ") and done.stdout.startswith("photo.png: ")
 
 
 def test_a_model_is_exported_and_captions(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
             from showtell.model.captioner import Captioner  # here, since it brings Pillow and onnxruntime, or torch
 
             captioner = Captioner.from_pretrained(model, options.device)
-            screen.say(f"{captioner.described} speaks ({model}).")
+            screen.say(f"Captions by {captioner.described}{'' if is_box(model) else f', from {model}'}.")
             if unknown := [word for word in search.forbid if not captioner.knows(word)]:
                 screen.say(f"{captioner.name} has no word {' or '.join(unknown)} to be forbidden: see how its captions write it.")
             output.begin()

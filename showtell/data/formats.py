@@ -56,6 +56,8 @@ def read_rows(path: Path, options: DataOptions) -> list[Row]:
     except json.JSONDecodeError as error:
         raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); fetch or write it again.") from error
     except UnicodeDecodeError as error:
+        if error.object.startswith(b"PK\x03\x04"):
+            raise Problem(f"{path} is an archive, such as Excel's; save the table as CSV in UTF-8.") from error
         raise Problem(f"{path} is not text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
     except ValueError as error:  # such as a number of five thousand digits
         raise Problem(f"{path} cannot be read as {kind} captions ({first_line(error)}); mend it.") from error
@@ -271,8 +273,9 @@ def _column(setting: str, asked: str, columns: list[str], path: Path) -> str:
             return column
     if not any(columns):
         raise WrongUse(f"{path} has no head line that names its columns: add one, such as image,caption.")
-    nearest = get_close_matches(asked, columns, n=1, cutoff=0.0)
-    advice = f"; set {setting} to {nearest[0]}, say" if nearest else ""
+    others = {DataOptions.image_column, DataOptions.caption_column, "split"}  # they hold what their names say
+    nearest = get_close_matches(asked, [column for column in columns if column.lower() not in others], n=1, cutoff=0.0)
+    advice = f"; set {setting} to {nearest[0]}, say" if nearest else f"; name it with {setting}"
     raise WrongUse(f"{path} has no column {asked} (it has {', '.join(columns)}){advice}.")
 
 

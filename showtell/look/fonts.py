@@ -115,4 +115,4 @@ def _what_to_install(needed: frozenset[str], only: str | None) -> str:
         package = "fonts-dejavu-core"
     unusual = "".join(sorted(c for c in needed if not c.isascii())[:6])
     where = f"The font {only} lacks" if only else "No font on this machine has"
-    return f"{where} all characters of these words ({unusual}): apt install {package}, or give a font file that has them."
+    return f"{where} all characters of these words ({unusual}): install one that has (Debian, Ubuntu: apt install {package})."

@@ -168,7 +168,7 @@ def read_model_file(path: Path, advice: str = "get it from its maker again") -> 
         Problem: as for `load_artefact`.
     """
     if not path.is_file():
-        raise Problem(f"there is no model at {path}: train one (showtell train), or name another.")
+        raise Problem(f"there is no model at {path}: train one (showtell train), or name another; box comes with showtell.")
     try:
         check_archive(path)
         content = read_pt(path)

@@ -22,7 +22,7 @@ from showtell.pictures import PictureOptions, open_picture, shape
 from showtell.pictures.opening import Source
 from showtell.search import Hypothesis, Result, SearchOptions
 from showtell.search.decoders import Randoms
-from showtell.vocabulary import PAD, START, Vocabulary
+from showtell.vocabulary import PAD, SPECIALS, START, UNK, Vocabulary
 
 Labels = tuple[tuple[str, float], ...]
 """Labels and their probabilities, the likeliest first."""
@@ -166,7 +166,8 @@ class Captioner(ABC):
         """Captions of pictures that the encoder has seen."""
         if options.no_repeat_ngram is None:
             options = replace(options, no_repeat_ngram=self.no_repeat_ngram)
-        unsaid = (PAD, START, *(self.vocabulary.index(word) for word in options.forbid if self.knows(word)))
+        forbid = (SPECIALS[UNK], *options.forbid) if options.forbid else ()
+        unsaid = (PAD, START, *(self.vocabulary.index(word) for word in forbid if self.knows(word)))
         return [self._caption(result, labels) for result, labels in self._search(seen, options, unsaid, random)]
 
     def _caption(self, result: Result, labels: Labels) -> Caption:

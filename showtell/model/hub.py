@@ -67,7 +67,7 @@ def find_model(name: str | Path) -> Path:
         return path
     repository = path.as_posix()
     if not REPOSITORY.fullmatch(repository) or path.suffix in (".pt", ".pth"):
-        raise Problem(f"there is no model at {path}: train one (showtell train), or name another.")
+        raise Problem(f"there is no model at {path}: train one (showtell train), or name another; box comes with showtell.")
     try:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError:

@@ -2,7 +2,8 @@
 
 The encoder is quantised statically: the ranges of what flows through it are measured beforehand on some pictures, weights have a
 scale a channel and 7 of the 8 bits, since two products of 8 x 8 bits may overflow the 16 bits in which processors without VNNI
-add them. The decoder is quantised dynamically: the ranges are measured at every step, which small matrices allow.
+add them. The decoder is quantised dynamically: the ranges are measured at every step, which small matrices allow, for each row by
+itself (a beam's state, a grid's cell), so that what is said of a picture does not depend on those beside it in a batch.
 """
 
 from __future__ import annotations
@@ -99,7 +100,44 @@ def dynamic(model: ModelProto) -> ModelProto:
         quantize_dynamic(
             whole, small, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True, nodes_to_exclude=spared
         )  # spared is attention's product with v, on tanh's values, which has no second dimension to save on
-        return tidy(onnx.load(small))
+        return tidy(row_by_row(onnx.load(small)))
+
+
+def row_by_row(model: ModelProto) -> ModelProto:
+    """A graph that was quantised dynamically, with a range for each row where it had one for all that stands in a tensor.
+
+    A row is divided by its largest number before it becomes integers, and its product with the weights multiplied by that. The
+    scale of integers, which may not differ by row in onnxruntime's fused products, is then the same for all.
+    """
+    from onnx import ModelProto, helper, numpy_helper
+
+    model = ModelProto.FromString(model.SerializeToString())  # the caller's stays as it is
+    nodes, constants = [], {"last": np.array([-1]), "tiny": np.array(np.finfo(np.float32).tiny, np.float32)}
+    largest: dict[str, str] = {}  # by tensor: the largest numbers of the rows that it came from
+    for node in model.graph.node:
+        source = next((name for name in node.input if name in largest), "")
+        if node.op_type == "DynamicQuantizeLinear":
+            (rows,), (quantised, scale, middle) = node.input, node.output
+            sizes, highest, largest[quantised], even = (f"{rows}_{part}" for part in ("sizes", "highest", "largest", "even"))
+            nodes += [
+                helper.make_node("Abs", [rows], [sizes]),
+                helper.make_node("ReduceMax", [sizes, "last"], [highest], keepdims=1),
+                helper.make_node("Max", [highest, "tiny"], [largest[quantised]]),  # a row of zeros stays one
+                helper.make_node("Div", [rows, largest[quantised]], [even]),  # from -1 to 1
+                helper.make_node("QuantizeLinear", [even, scale, middle], [quantised]),
+            ]
+            constants |= {scale: np.array(1 / 127, np.float32), middle: np.array(128, np.uint8)}
+            continue
+        nodes.append(node)
+        if source and node.op_type in ("MatMulInteger", "Cast"):
+            largest[node.output[0]] = largest[source]
+        elif source:  # times the scales of both sides: it is a product of the even rows
+            product, node.output[0] = node.output[0], f"{node.output[0]}_even"
+            nodes.append(helper.make_node("Mul", [node.output[0], largest[source]], [product]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    return model
 
 
 def _written_out(model: ModelProto) -> ModelProto:

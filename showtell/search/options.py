@@ -28,7 +28,7 @@ class SearchOptions:
     no_repeat_ngram: int | None = None
     """No run of this many words occurs twice in a caption; 0 allows repetition; None does as the model was made to."""
     forbid: tuple[str, ...] = ("<unk>",)
-    """Words that are never said."""
+    """Words that are never said, besides <unk>; an empty list allows that too."""
     temperature: float = 1.0
     """Sampling: below 1 bolder for likely words, above 1 more varied."""
     top_k: int = 0

@@ -156,7 +156,7 @@ def test_captions_are_said_in_the_order_of_the_pictures(caption: Caption, capsys
         "photos/a_001.png: A “black” thing  (0.87)",
         "    A “dark” thing  (0.62)",
     ]
-    assert said.err.splitlines()[0] == "model.pt speaks (model.pt)."
+    assert said.err.splitlines()[0] == "Captions by model.pt, from model.pt."
     assert said.err.splitlines()[1].startswith("Captioned 2 pictures, ")
     assert len(said.err.splitlines()) == 2
 

@@ -169,6 +169,8 @@ def test_references_that_name_no_files(tmp_path: Path, document: object) -> None
     [
         ("picture,comment\na.jpg,A dog\n", WrongUse, "no column image (it has picture, comment); set image_column to picture"),
         ("image,captain\na.jpg,A dog\n", WrongUse, "no column caption (it has image, captain); set caption_column to captain"),
+        ('{"image": 3}', WrongUse, "has no column caption (it has image); name it with caption_column"),
+        (b"PK\x03\x04\x14\x00\xff", Problem, "is an archive, such as Excel's; save the table as CSV"),
         ("a.jpg\nb.jpg\n", WrongUse, "names pictures, but has no captions"),
         ('{"image": "a.jpg", "text": "A dog"}', WrongUse, "has no column caption (it has image, text)"),
         ('{"licenses": [1], "annotations": 3, \n', Problem, "is broken JSON at line 2"),

@@ -59,10 +59,18 @@ def test_it_captions_photographs_without_torch(photographs: Path, tmp_path: Path
         cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("box (CIDEr-D ") and "for research" in done.stderr.splitlines()[0]
+    assert done.stderr.startswith("Captions by box (CIDEr-D ") and "for research" in done.stderr.splitlines()[0]
     records = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text("utf-8").splitlines()]
     assert [record["labels"][0]["label"] for record in records[:2]] == ["espresso", "Egyptian cat"]
     assert all(record["model"].startswith("box (CIDEr-D ") and len(record["words"]) > 3 for record in records)
+
+
+def test_what_it_says_does_not_depend_on_the_batch(box: ExportedCaptioner, photographs: Path) -> None:
+    names = ["coffee.png", "chelsea.png", "astronaut.png", "camera.png", "rocket.jpg"]
+    for together, name in zip(box.caption([photographs / name for name in names]), names, strict=True):
+        alone = box.caption(photographs / name)
+        assert alone.words == together.words
+        np.testing.assert_allclose(alone.log_probabilities, together.log_probabilities, atol=1e-4)
 
 
 def test_it_sees_people(box: ExportedCaptioner, photographs: Path) -> None:

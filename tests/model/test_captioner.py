@@ -129,6 +129,13 @@ def test_unknown_may_be_said_where_it_is_allowed(captioner: TorchCaptioner, pict
     assert "<unk>" in said
 
 
+def test_whoever_forbids_words_does_not_allow_unknown_ones(captioner: TorchCaptioner, pictures: list[Image.Image]) -> None:
+    forbidden = captioner.vocabulary.words[4]
+    options = SearchOptions(search="sample", n_best=50, temperature=5.0, forbid=(forbidden,))
+    said = {word for caption in captioner.caption(list(pictures), options) for each in caption.candidates for word in each.words}
+    assert said and not {"<unk>", forbidden} & said
+
+
 def test_picture_settings_decide_what_is_seen(captioner: TorchCaptioner) -> None:
     """The same pixels come from the captioner's own settings, so a wide picture is not the same cropped and stretched."""
     wide = Image.fromarray(np.random.default_rng(1).integers(0, 256, (32, 96, 3), dtype=np.uint8))

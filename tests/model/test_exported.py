@@ -197,8 +197,12 @@ def test_int8_is_smaller_and_looks_at_much_the_same(
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     rough, exact = (Captioner.from_pretrained(path).encoder(pixels)[0] for path in (int8, folder))  # type: ignore[attr-defined]
     assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.98
-    (caption,) = Captioner.from_pretrained(int8).caption_pixels(pixels[:1], SearchOptions(max_length=5))
-    assert caption.words and np.isfinite(caption.log_probabilities).all()
+    pixels[0] //= 8  # ranges of its own
+    captioner, search = Captioner.from_pretrained(int8), SearchOptions(max_length=5)
+    for together, shown in zip(captioner.caption_pixels(pixels, search), pixels, strict=True):
+        (alone,) = captioner.caption_pixels(shown[None], search)
+        assert alone.words and alone.words == together.words
+        np.testing.assert_allclose(alone.log_probabilities, together.log_probabilities, atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [3, 128, 200])
