@@ -99,7 +99,7 @@ def test_the_reference_has_every_name_with_its_signature_and_an_example() -> Non
     for name, text in sections.items():
         shown = re.search(rf"^    {name}\((.*)\)$", text, re.MULTILINE)
         assert shown and "```python" in text, name
-        parameters = [each.partition("=")[0] for each in shown[1].split(", ")]
+        parameters = [each.partition("=")[0].lstrip("*") for each in shown[1].split(", ") if each != "*"]
         given = list(inspect.signature(getattr(utilities, name)).parameters)
         assert parameters == given[: len(parameters)] and (inspect.isclass(getattr(utilities, name)) or parameters == given), name
         for each in shown[1].split(", "):
