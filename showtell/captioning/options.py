@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -55,6 +56,10 @@ class CaptioningOptions:
             found.append(f"output is {self.output}; its name must end in .jsonl, .csv or .json (COCO results).")
         if self.annotations is not None and (self.output is None or self.output.suffix != ".json"):
             found.append(f"annotations is {self.annotations}; they give COCO results their ids, so output must end in .json.")
-        if self.annotations is not None and self.output is not None and self.annotations.resolve() == self.output.resolve():
+        if (
+            self.annotations is not None
+            and self.output is not None
+            and os.path.realpath(self.annotations) == os.path.realpath(self.output)
+        ):
             found.append(f"output is {self.output}, the annotations themselves; name another file.")
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -32,7 +33,7 @@ def indexed(path: Path, read_as: Sequence[str], read: Callable[[], list[Row]]) -
     state = path.stat()
     if path.is_dir() or state.st_size < SMALLEST:
         return read()
-    source = [VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, *read_as]
+    source = [VERSION, os.path.realpath(path), state.st_size, state.st_mtime_ns, *read_as]
     name = hashlib.sha256(json.dumps([source[1], *read_as]).encode()).hexdigest()[:32]
     index = cache_folder() / "indexes" / f"{name}.txt"
     rows = _load(index, source)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -99,7 +100,7 @@ def _check_output(options: EvaluationOptions) -> None:
     written = [folder / SCORES]
     if options.predictions is not None:
         written += [folder / CAPTIONS, folder / PICTURES]
-        if options.predictions.resolve() in [path.resolve() for path in written]:
+        if os.path.realpath(options.predictions) in map(os.path.realpath, written):
             raise WrongUse(f"{options.predictions} would be replaced by what is written to {folder}: name another --output_dir.")
     there = next((path for path in written if path.exists()), None)
     if there and not options.overwrite:

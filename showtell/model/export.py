@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _check_place(path: Path, checkpoint: Path | None) -> None:
         finished = "checkpoint" not in read_model_file(path)
     except Problem:
         finished = False
-    if not finished or path.resolve() == Path(checkpoint or "").resolve():
+    if not finished or os.path.realpath(path) == os.path.realpath(checkpoint or ""):
         what = "the model that is to be exported" if finished else "no finished model"
         raise WrongUse(f"{path} is there and is {what}: name another --model_name or --output_dir.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
         return False
     if overwrite:
         source = settings["training"]["pretrained_path"]
-        if source and Path(source).resolve() in (last.resolve(), best.resolve()):
+        if source and os.path.realpath(source) in map(os.path.realpath, (last, best)):
             raise WrongUse(f"{source} would be removed by the run that starts from it: name another --output_dir.")
         return False
     if not resume:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +255,13 @@ def test_who_scores_a_model_on_data_without_splits_is_warned(
     for flags, warned in (["undivided.csv"], True), (["references.csv", "--overwrite"], False):
         assert cli.main(["evaluate", "--model", "model.pt", *CHEAP, "--annotations", *flags]) == 0
         assert ("all 3 pictures are scored" in capsys.readouterr().err) == warned
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_itself_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "loop.json").symlink_to("loop.json")
+    assert cli.main(["evaluate", "--predictions", "loop.json", "--annotations", "references.csv", *CHEAP]) != 0
+    assert re.search(r"^showtell: .*loop\.json", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_captions_of_a_stranger_are_not_the_models_whose_place_they_take(
