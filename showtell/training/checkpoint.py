@@ -26,6 +26,8 @@ MAY_CHANGE = {
 """Settings that may differ when a run goes on: they do not change what it computes, or only when it ends."""
 
 
+SETTINGS = "settings.yaml"
+"""In a run's folder: what it was begun with."""
 SPLIT_LIST = "split_list.json"
 """In a run's folder: which pictures were for validation, where the data do not say."""
 
@@ -137,7 +139,7 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
             settings that would change the run or where there is a best model only, or what is to be overwritten is the model to
             start from.
     """
-    last, best, file = folder / "last_model.pt", folder / "best_model.pt", folder / "settings.yaml"
+    last, best, file = folder / "last_model.pt", folder / "best_model.pt", folder / SETTINGS
     if not any(path.exists() for path in (last, best, file, folder / LOG)):
         return False
     if overwrite:
@@ -163,7 +165,7 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
     """Makes the folder a new run's: checkpoints of another run go, so that none of them is taken for this one's."""
     for name in ("last_model.pt", "best_model.pt", SPLIT_LIST):
         (folder / name).unlink(missing_ok=True)
-    with written_whole(folder / "settings.yaml") as file:
+    with written_whole(folder / SETTINGS) as file:
         file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())
 
 

@@ -109,7 +109,8 @@ def cached_features(
     sources = [CaptionedPictures(records, vocabulary, pictures, _changes(augmentation, n), seed=n) for n in range(views)]
     folders = {cache_folder() / "features" / _key(source, encoder, bf16): source for source in sources}
     for folder, source in folders.items():
-        _forget_mended(folder, source)
+        if _complete(folder, len(records)):
+            _forget_mended(folder, source)
     if absent := {folder: source for folder, source in folders.items() if not _complete(folder, len(records))}:
         encode = _encoding(encoder, device, bf16)
         black = torch.zeros(1, 3, encoder.picture_size, encoder.picture_size, dtype=torch.uint8)
@@ -136,12 +137,8 @@ def _skipped(folder: Path) -> dict[int, str]:
 
 
 def _forget_mended(folder: Path, source: CaptionedPictures) -> None:
-    """Sees that what could not be read then and can be now (a right given, a library installed) is computed."""
-    try:
-        mended = [row for row in _skipped(folder) if source[row].picture is not None]
-    except (OSError, ValueError, LookupError):
-        return  # nothing is complete here
-    if mended:
+    """Sees that what a complete view lacks, and can be read now (a right given, a library installed), is computed."""
+    if mended := [row for row in _skipped(folder) if source[row].picture is not None]:
         (folder / DONE).unlink(missing_ok=True)
         Shards(folder, (len(source), *ShardedArray(folder)[0].shape)).forget(mended)
 

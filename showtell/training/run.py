@@ -23,6 +23,7 @@ from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
 from showtell.model.transfer import model_info
 from showtell.training.checkpoint import (
+    SETTINGS,
     SPLIT_LIST,
     begin,
     check_folder,
@@ -82,7 +83,7 @@ def finetune(plan: Plan, finetuning: FinetuningOptions) -> Outcome:
     options = plan.training
     folder = options.output_dir / finetuning.output_name
     target = folder.with_name(f"{finetuning.output_name}.pt")
-    goes_on = options.resume and (folder / "settings.yaml").is_file()
+    goes_on = options.resume and (folder / SETTINGS).is_file()
     if target.exists() and not (goes_on or options.overwrite):
         raise WrongUse(
             f"{target} is there already: name another --output_name, go on with its run (--resume), or replace it (--overwrite)."

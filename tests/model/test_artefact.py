@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_vocabulary import ENDLESS
 
 from showtell.errors import Problem
 from showtell.model.artefact import FORMAT_VERSION, Artefact, load_artefact, read_model_file, save_artefact
@@ -174,12 +175,6 @@ def test_damaged_bytes_give_a_sentence_or_a_model(saved: Path) -> None:
             load_artefact(saved)
         except Problem as problem:
             assert "\n" not in str(problem)
-
-
-ENDLESS: list[Any] = []
-"""A file holds it in some hundred bytes, and it takes all memory to print."""
-for _ in range(30):
-    ENDLESS = 10 * [ENDLESS]
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"decoder": {}}, {"format": "other"}, torch.zeros(3)])

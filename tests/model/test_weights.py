@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from showtell.errors import Problem, WrongUse
+from showtell.model import weights
 from showtell.model.backbone import IMAGENET_MEAN
 from showtell.model.encoder import Encoder, build_encoder
 from showtell.model.options import EncoderOptions
@@ -147,15 +148,30 @@ class Hostile:
         ("w.pt", pickle.dumps([1, 2])),
         ("w.safetensors", b""),
         ("w.safetensors", b"\xff" * 64),
-        ("w.safetensors", (1 << 30).to_bytes(8, "little") + b"{"),
-        ("w.pt", bomb(zipfile.ZIP_DEFLATED, b"\0" * 9_000_000)),
-        ("w.pt", bomb(zipfile.ZIP_STORED, GIANT_BYTES)),
-        ("w.pt", GIANT_BYTES),
     ],
 )
 def test_what_is_no_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(Problem, match=name):
+        load_backbone_weights(replace(TINY, encoder_weights=str(tmp_path / name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("w.safetensors", (1 << 26).to_bytes(8, "little") + b"{", "its header claims 67,108,864 bytes"),
+        ("w.pt", bomb(zipfile.ZIP_DEFLATED, b"\0" * 9_000_000), "it would unpack to 9 MiB"),
+        ("w.pt", bomb(zipfile.ZIP_STORED, GIANT_BYTES), "carries code"),
+        ("w.pt", GIANT_BYTES, "carries code"),
+    ],
+)
+def test_small_files_that_ask_for_much_are_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, why: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(weights, "read_pt", lambda path: pytest.fail("it was opened"))
+    monkeypatch.setattr(safetensors, "safe_open", lambda path, framework: pytest.fail("it was opened"))
+    with pytest.raises(Problem, match=why):
         load_backbone_weights(replace(TINY, encoder_weights=str(tmp_path / name)))
 
 
