@@ -22,8 +22,8 @@ class Config:
     LEARNING_RATE = 4e-4  # of the decoder; ENCODER_LEARNING_RATE is the encoder's
     NUM_EPOCHS = 50  # at most; early stopping may end it sooner
     GRAD_CLIP = 5.0  # largest norm of all gradients together; 0 does not clip
-    EARLY_STOP_PATIENCE = 5  # epochs without a better validation loss after which training stops
-    MIN_DELTA = 0.001  # a validation loss counts as better if it is lower by this much
+    EARLY_STOP_PATIENCE = 5  # epochs without progress of the validation loss after which training stops
+    MIN_DELTA = 0.001  # a validation loss counts as progress for that if it is lower by this much
 
     # The model
     EMBED_SIZE = 512  # length of a word's vector

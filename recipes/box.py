@@ -16,7 +16,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 import tyro
@@ -70,8 +70,8 @@ class BoxOptions:
     """Flickr8k's captions in that language, as Karpathy's JSON."""
     images: Path
     """Its pictures."""
-    language: str = "en"
-    """en, de, zh or ar."""
+    language: Literal["en", "de", "zh", "ar"] = "en"
+    """Of the captions."""
     model: Path | None = None
     """A model that was trained so already; without it, it is trained first."""
     work: Path = Path("runs/box")

@@ -5,6 +5,7 @@ python recipes/judge.py --model runs/demo/model/best_model.pt --data runs/demo/d
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.scenes import SceneScores, evaluate_scenes, read_scenes
 from showtell.data.splits import split
+from showtell.errors import Problem
 from showtell.pictures import open_picture, shape
 from showtell.search import SearchOptions
 
@@ -60,4 +62,7 @@ def main(options: JudgeOptions) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(JudgeOptions, config=(tyro.conf.OmitArgPrefixes,)))
+    try:
+        main(tyro.cli(JudgeOptions, config=(tyro.conf.OmitArgPrefixes,)))
+    except Problem as problem:
+        sys.exit(f"recipes/judge.py: {problem}")

@@ -26,6 +26,7 @@ from tyro.conf import Positional
 
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
+from showtell.errors import Problem
 from showtell.evaluation.results import load_result
 from showtell.files import written_whole
 
@@ -124,7 +125,7 @@ def as_it_was(options: TransferOptions, name: str, data: str) -> Curve:
     folder = options.output / f"{name}_as_it_was"
     run_once(
         f"showtell evaluate --model {shlex.quote(options.model)} {data} --split val --search greedy --metrics cider "
-        f"--output_dir {folder}",
+        f"--output_dir {shlex.quote(str(folder))}",
         folder,
     )
     return Curve("the model as it was", [load_result(folder).scores["CIDEr-D"]["value"]], [0.0])
@@ -139,13 +140,14 @@ def data_flags(options: TransferOptions, captions: Path, split: Path) -> str:
 
 def train(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
     folder = options.output / name
-    return run(f"showtell train {CONFIG} {flags} --output_dir {folder} --vocab {folder}/vocab.pkl", folder, "from nothing", score)
+    places = f"--output_dir {shlex.quote(str(folder))} --vocab {shlex.quote(str(folder / 'vocab.pkl'))}"
+    return run(f"showtell train {CONFIG} {flags} {places}", folder, "from nothing", score)
 
 
 def finetune(options: TransferOptions, name: str, flags: str, score: str) -> Curve:
     return run(
-        f"showtell finetune {CONFIG} {flags} --pretrained_path {shlex.quote(options.model)} --output_dir {options.output} "
-        f"--output_name {name}",
+        f"showtell finetune {CONFIG} {flags} --pretrained_path {shlex.quote(options.model)} "
+        f"--output_dir {shlex.quote(str(options.output))} --output_name {name}",
         options.output / name, "fine-tuned", score,
     )  # fmt: skip
 
@@ -214,4 +216,7 @@ def table(curves: list[Curve]) -> str:
 
 if __name__ == "__main__":
     chosen = tyro.cli(TransferOptions, use_underscores=True)
-    print({"languages": languages, "strategies": strategies, "world": world}[chosen.what](chosen))
+    try:
+        print({"languages": languages, "strategies": strategies, "world": world}[chosen.what](chosen))
+    except Problem as problem:
+        sys.exit(f"recipes/transfer.py: {problem}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from showtell import __version__
-from showtell.errors import Problem, WrongUse, missing_extra
+from showtell.errors import Problem, WrongUse, missing_extra, printable
 
 INTERRUPTED = 130
 TRAIN_PACKAGES = ("torch", "torchvision", "accelerate", "safetensors", "tensorboard")
@@ -217,7 +217,8 @@ def main(arguments: Sequence[str] | None = None, config: object | None = None) -
 
 
 def _complain(sentence: str, status: int) -> int:
-    print(f"showtell: {sentence}", file=sys.stderr)
+    shown = "\n".join(map(printable, sentence.split("\n")))  # names in it may be a stranger's
+    print(f"showtell: {shown}", file=sys.stderr)
     return status
 
 

@@ -24,6 +24,16 @@ class WrongUse(Problem):
     status = 2
 
 
+JOINERS = "\u200c\u200d"
+"""Invisible signs inside words of some languages, which do no harm."""
+
+
+def printable(text: object) -> str:
+    """A name or a stranger's words for the screen: control characters and undecodable bytes, which can upset a terminal, are
+    escaped."""
+    return "".join(c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in str(text))
+
+
 def missing_extra(what: str, extra: str) -> Problem:
     """The sentence for something that an optional dependency brings: `what` ("Training") needs the extra `extra`."""
     return Problem(f'{what} needs packages that are not installed: pip install ".[{extra}]" in showtell\'s folder.')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,19 @@ def test_a_fine_tuned_model_has_the_decoder_that_it_starts_from() -> None:
             one, other = (yaml.safe_load(path.read_text("utf-8"))["decoder"] for path in (frozen, tuned))
             sizes = {"grid_size", "embed_size", "hidden_size", "attention_dim", "deep_output", "word_query"}
             assert {k: v for k, v in one.items() if k in sizes} == {k: v for k, v in other.items() if k in sizes}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["judge.py", "--model", "nowhere.pt"],
+        ["judge.py", "--model", "box", "--data", "nowhere"],
+        ["transfer.py", "world", "--data", "nowhere"],
+        ["box.py", "--annotations", "nowhere.json", "--images", "nowhere", "--model", "nowhere.pt"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_ends_a_recipe_with_a_sentence(arguments: list[str], tmp_path: Path) -> None:
+    script, *flags = arguments
+    done = subprocess.run([sys.executable, ROOT / "recipes" / script, *flags], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"recipes/{script}: ") and done.stderr.count("\n") == 1, done.stderr

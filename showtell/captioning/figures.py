@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from showtell.captioning.batches import Opened
 from showtell.captioning.inputs import path_key, picture_key
-from showtell.errors import Problem, disk_sentences
+from showtell.errors import Problem, disk_sentences, printable
 from showtell.files import written_whole
 from showtell.look import attention_figure
-from showtell.pictures.opening import printable
 
 if TYPE_CHECKING:
     from showtell.model.captioner import Caption
@@ -51,7 +50,7 @@ def may_draw(path: Path, image: str) -> bool:
             return _comment(path, image) in file.read(HEAD)
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except OSError:  # a folder of that name
+    except (OSError, ValueError):  # a folder of that name, or no name at all
         return False
 
 

@@ -8,15 +8,15 @@ import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, Protocol
 
 from showtell.captioning.inputs import picture_key
 from showtell.captioning.records import Record
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, printable
 from showtell.files import as_utf8
-from showtell.pictures.opening import printable
 
 COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "languages", "error")
 LARGEST_CELL = 2**31 - 1
@@ -198,15 +198,15 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
         Problem: the file is not there, or holds something else.
     """
     try:
-        with gzip.open(annotations) if annotations.suffix == ".gz" else annotations.open("rb") as file:
-            content: Any = json.load(file)
+        raw = annotations.read_bytes()
+        content: Any = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
         image_ids = {image["file_name"]: image["id"] for image in content["images"]}
         if not {type(image_id) for image_id in image_ids.values()} <= {int, str}:
             raise TypeError
         return image_ids
     except OSError as error:
         raise Problem(f"The annotations {annotations} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, LookupError, TypeError, EOFError) as error:
+    except (ValueError, LookupError, TypeError, EOFError, RecursionError, zlib.error) as error:
         raise Problem(
             f"{annotations} holds no COCO annotations: it must be JSON with images, each with file_name and id."
         ) from error

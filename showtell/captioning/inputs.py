@@ -11,9 +11,9 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 
+from showtell.errors import printable
 from showtell.files import as_utf8
 from showtell.pictures import PICTURE_SUFFIXES, PictureError, list_pictures
-from showtell.pictures.opening import printable
 
 STANDARD_INPUT = "-"
 

@@ -20,9 +20,8 @@ from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines, rea
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.provenance import Provenance, check_provenance, folder_of, provenance, provenance_path, save_provenance
 from showtell.captioning.records import Record
-from showtell.errors import WrongUse, disk_sentences
+from showtell.errors import WrongUse, disk_sentences, printable
 from showtell.files import written_whole
-from showtell.pictures.opening import printable
 from showtell.search import SearchOptions
 
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from showtell.captioning.batches import Batch, Job, Unreadable
-from showtell.pictures.opening import printable
+from showtell.errors import printable
 
 if TYPE_CHECKING:
     from showtell.model.captioner import Caption
 
 FEW = 8
 """Pictures for which no progress bar is worth its line."""
-JOINERS = "\u200c\u200d"
-"""Signs inside words of some languages; other invisible ones in a model's words, which can upset a terminal, are escaped."""
 
 
 class Screen:
@@ -116,5 +114,4 @@ def _lines(image: str, caption: Caption, labels: int) -> str:
 
 
 def _line(caption: Caption) -> str:
-    text = "".join(c if c in JOINERS else printable(c) for c in caption.text)
-    return f"{text}  ({caption.confidence:.2f}{', a guess' if caption.guess else ''})"
+    return f"{printable(caption.text)}  ({caption.confidence:.2f}{', a guess' if caption.guess else ''})"

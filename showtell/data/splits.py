@@ -29,6 +29,16 @@ class Splits:
     by_share: bool = False
     """Whether the seed divided them, not the data."""
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of both sets' image ids and captions, in their order; wherever the files lie."""
+        digest = hashlib.sha256()
+        for records in (self.train, self.val):
+            for record in records:
+                digest.update(as_utf8("\0".join([str(record.image_id), *record.captions, "\n"])))
+            digest.update(b"\0\0")
+        return digest.hexdigest()
+
 
 def split_records(records: list[Record], options: DataOptions, seed: int) -> Splits:
     """Divide the pictures as their records say; where no split is for validation, the seed chooses `val_fraction` of them.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from showtell.errors import WrongUse
+from showtell.errors import WrongUse, printable
 from showtell.evaluation.options import ComparisonOptions
 from showtell.evaluation.results import Result, load_result
 from showtell.evaluation.table import aligned
@@ -41,7 +41,7 @@ def compare(systems: Sequence[Path], options: ComparisonOptions) -> int:
     if not common:
         raise WrongUse(f"{first} and {second} have no picture in common, so they cannot be compared.")
     for sentence in warnings(one, two, len(common)):
-        print(f"Warning: {sentence}", file=sys.stderr)
+        print(f"Warning: {printable(sentence)}", file=sys.stderr)
     rows: list[tuple[str, ...]] = [("", first.name or "A", second.name or "B", "difference", "95 % interval", "")]
     for name, found in differences(one, two, common, options):
         rows.append((
@@ -122,7 +122,7 @@ def changes(one: Result, two: Result, common: list[str], number: int) -> Iterato
             continue
         yield f"\n{len(chosen):,} captions became {title} by {name}" + (", most of all:" if len(chosen) > number else ":")
         for i in chosen[:number]:
-            yield f"  {100 * change[i]:+.1f}  {one.pictures[i]['image']}"
-            yield f"      {one.pictures[i]['caption']}"
-            yield f"   -> {two.pictures[i]['caption']}"
-            yield f"      people: {one.pictures[i]['references'][0]}"
+            yield f"  {100 * change[i]:+.1f}  {printable(one.pictures[i]['image'])}"
+            yield f"      {printable(one.pictures[i]['caption'])}"
+            yield f"   -> {printable(two.pictures[i]['caption'])}"
+            yield f"      people: {printable(one.pictures[i]['references'][0])}"

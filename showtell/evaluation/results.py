@@ -36,6 +36,12 @@ class Result:
     """By image id: caption, references, and the figures of the picture."""
 
 
+def forget(folder: Path) -> None:
+    """Removes what an earlier evaluation found, before its captions go: no scores stand beside captions that they are not of."""
+    for name in (SCORES, PICTURES):
+        (folder / name).unlink(missing_ok=True)
+
+
 def save_captions(folder: Path, records: Sequence[Record], captions: Sequence[str]) -> None:
     """The captions that were scored, a JSON object a line."""
     lines = (

@@ -27,7 +27,7 @@ from showtell.errors import Problem, WrongUse
 from showtell.evaluation.matching import Matched, choose_split, match, named, references_hash
 from showtell.evaluation.options import EvaluationOptions
 from showtell.evaluation.predictions import Prediction, read_predictions
-from showtell.evaluation.results import CAPTIONS, PICTURES, SCORES, save_captions, save_pictures, save_scores
+from showtell.evaluation.results import CAPTIONS, PICTURES, SCORES, forget, save_captions, save_pictures, save_scores
 from showtell.evaluation.table import score_table
 from showtell.metrics import MetricOptions, Scores, score
 from showtell.metrics.signature import reference_counts
@@ -82,6 +82,7 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     )  # fmt: skip
     if options.predictions is not None:
         provenance_path(options.output_dir / CAPTIONS).unlink(missing_ok=True)  # of another evaluation's captions
+        forget(options.output_dir)
         save_captions(options.output_dir, matched.records, matched.captions)
     save_pictures(options.output_dir, matched.records, matched.captions, scores)
     protocol = _protocol(data, split, matched, metrics, origin, scores)
@@ -112,7 +113,11 @@ def _check_output(options: EvaluationOptions) -> None:
 def _captioned(options: EvaluationOptions, wanted: Sequence[Record], search: SearchOptions, workers: int) -> list[Prediction]:
     """Captions the pictures, going on with what lies in the folder; those that cannot be read are named and have no caption."""
     from showtell.captioning.run import caption_pictures
+    from showtell.model.hub import find_model
 
+    assert options.model is not None
+    find_model(options.model)  # before anything goes
+    forget(options.output_dir)
     captions = options.output_dir / CAPTIONS
     asked = CaptioningOptions(
         image=tuple(str(record.path) for record in wanted), model=options.model, output=captions, overwrite=options.overwrite,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
-from showtell.errors import Problem
+from showtell.errors import JOINERS, Problem
 from showtell.look.fonts import Font, find_font, needs_layout
 from showtell.look.maps import BRIGHTEST, DARKEST, Box, density, glow, overlay
 
@@ -217,4 +217,4 @@ def _cut(text: str, font: Font, room: float) -> str:
 
 def _line(text: str) -> str:
     """On one line, and without what cannot be seen (control characters in a file's name); joiners of letters stay."""
-    return "".join(c if c.isprintable() or c in "\u200c\u200d" else " " for c in text).strip()
+    return "".join(c if c.isprintable() or c in JOINERS else " " for c in text).strip()

@@ -9,10 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from showtell.errors import Problem, first_line
+from showtell.errors import Problem, first_line, printable
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures import PictureOptions
-from showtell.pictures.opening import printable
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, WORDS, CARD = FILES = ("model.safetensors", "config.json", "vocab.json", "README.md")

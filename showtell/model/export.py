@@ -14,7 +14,7 @@ from showtell.model.artefact import Artefact, read_model_file, save_artefact
 from showtell.model.card import Licences
 from showtell.model.config import FILES
 from showtell.model.folder import save_folder
-from showtell.model.hub import load_model, push_folder
+from showtell.model.hub import find_model, load_model, push_folder
 from showtell.model.options import ExportOptions
 from showtell.vocabulary import Vocabulary, load_vocab, save_vocab
 
@@ -26,7 +26,7 @@ def export(options: ExportOptions) -> Path:
         `NAME.pt`, or the folder `NAME`.
 
     Raises:
-        WrongUse: the vocabulary named is not the model's.
+        WrongUse: the vocabulary named is not the model's, or the model would be replaced by what is made of it.
         Problem: the checkpoint or the scores cannot be read, nothing can be written, or the Hub refuses it.
     """
     if options.checkpoint is None:
@@ -39,6 +39,8 @@ def export(options: ExportOptions) -> Path:
     artefact = replace(artefact, encoder_options=encoder, training=_presentable(artefact.training))
     if options.scores:
         artefact = replace(artefact, scores=_read_scores(options.scores))
+    if options.format != "pt" and os.path.realpath(_folder(options)) == os.path.realpath(find_model(options.checkpoint)):
+        raise WrongUse(f"{_folder(options)} is the model that is to be exported: name another --model_name or --output_dir.")
     if options.format == "onnx":
         return _export_graphs(artefact, options)
     if options.half:
@@ -87,8 +89,13 @@ def vocabulary_place(model: Path, vocabulary: Vocabulary) -> Path:
     return usual if ours else model.with_name(f"{model.stem}.vocab.pkl")
 
 
+def _folder(options: ExportOptions) -> Path:
+    """Where a model that is a folder goes."""
+    return options.output_dir / options.model_name
+
+
 def _export_folder(artefact: Artefact, options: ExportOptions) -> Path:
-    folder = options.output_dir / options.model_name
+    folder = _folder(options)
     save_folder(artefact, folder, Licences(options.license, options.data_license))
     _report([folder / name for name in FILES], options)
     if options.push_to:
@@ -110,7 +117,7 @@ def _export_graphs(artefact: Artefact, options: ExportOptions) -> Path:
         models, precision = {file: halved(model) for file, model in models.items()}, "float16"
     if pixels is not None:
         models, precision = quantised(models, pixels), "int8"
-    folder = options.output_dir / options.model_name
+    folder = _folder(options)
     files = save_graphs(artefact, models, precision, folder, Licences(options.license, options.data_license))
     _report(files, options)
     return folder

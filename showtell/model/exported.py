@@ -36,14 +36,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from showtell.errors import Problem, WrongUse, first_line
+from showtell.errors import Problem, WrongUse, first_line, printable
 from showtell.model.captioner import Captioner, Found, Labels
 from showtell.model.config import CLASSES, CONFIG, GRAPHS, WORDS, check_format, maker_told, options_of, read_config, training_told
 from showtell.model.grid import GridShape
 from showtell.model.onnx_file import Graph, Signature
 from showtell.model.options import DecoderOptions
 from showtell.pictures import PictureOptions
-from showtell.pictures.opening import printable
 from showtell.search import SearchOptions, search
 from showtell.search.decoders import Randoms
 from showtell.vocabulary import END, START, Vocabulary, load_vocab

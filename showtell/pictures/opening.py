@@ -19,7 +19,7 @@ from typing import IO, NoReturn
 import numpy as np
 from PIL import ExifTags, Image
 
-from showtell.errors import Problem, missing_extra
+from showtell.errors import Problem, missing_extra, printable
 from showtell.pictures.options import PictureOptions
 
 Source = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image
@@ -115,11 +115,6 @@ def list_pictures(folder: str | os.PathLike[str], on_error: Callable[[PictureErr
         named = (Path(parent) / name for name in files if not name.startswith("."))
         found += [path for path in named if path.suffix.lower() in PICTURE_SUFFIXES]
     return sorted(found)
-
-
-def printable(name: object) -> str:
-    """A file's name for the screen: control characters and undecodable bytes, which can upset a terminal, are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 # -- reading

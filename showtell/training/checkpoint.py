@@ -44,6 +44,8 @@ def save_checkpoint(run: Run) -> None:
         "optimizer": run.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
         "stopping": run.stopping.state_dict(),
+        "kept": run.kept,
+        "fingerprint": run.fingerprint,
         "position": {"epoch": position.epoch, "batch": position.batch, "step": position.step},
         "processes": of_processes,
         "device": run.accelerator.device.type,
@@ -78,9 +80,14 @@ def restore(run: Run, content: dict[str, Any]) -> None:
     """Puts the run back where the checkpoint was written, down to the random generators.
 
     Raises:
-        WrongUse: the run has other words, or another number of processes, than it had then.
+        WrongUse: the run has other words, pictures or captions, or another number of processes, than it had then.
     """
     state = content["checkpoint"]
+    if state.get("fingerprint", run.fingerprint) != run.fingerprint:
+        raise WrongUse(
+            f"the run in {run.options.output_dir} has other pictures or captions than it began with: bring those back, or start "
+            "anew with --overwrite."
+        )
     if content["vocabulary_checksum"] != run.vocabulary.checksum:
         raise WrongUse(
             f"the run in {run.options.output_dir} has other words than {run.options.vocab} now: bring back the vocabulary file "
@@ -103,6 +110,7 @@ def restore(run: Run, content: dict[str, Any]) -> None:
     run.optimizer.load_state_dict(state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
     run.stopping.load_state_dict(state["stopping"])
+    run.kept = state.get("kept", run.stopping.best)
     own = state["processes"][run.accelerator.process_index]
     run.position = Position(**state["position"], sums=own["sums"])
     _set_random_state(own["random"])

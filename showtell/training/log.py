@@ -27,17 +27,21 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int, epoch: int, writes: bool = True) -> None:
-        self.path, self.writes = folder / LOG, writes
+        self.path, self.at, self.writes = folder / LOG, (step, epoch), writes
         self.waiting: list[tuple[int, Tensor, dict[str, float]]] = []
-        if not writes:
+        self.board: Any = None
+
+    def begin(self) -> None:
+        """Makes the folder's log this run's; nothing is written before."""
+        if not self.writes:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in self._lines() if _is_before(line, step, epoch)]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in self._lines() if _is_before(line, *self.at)]
         with written_whole(self.path) as file:
             file.write("".join(kept).encode())
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        self.board = SummaryWriter(str(self.path.with_name("tensorboard")), purge_step=self.at[0])
 
     def _lines(self) -> list[str]:
         """Whole lines only: a kill may have left half of one at the end."""
@@ -73,7 +77,7 @@ class Log:
 
     def close(self) -> None:
         self.flush()
-        if self.writes:
+        if self.board:
             self.board.close()
 
 

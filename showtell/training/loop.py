@@ -35,22 +35,25 @@ def fit(run: Run) -> str:
         while run.position.epoch < options.epochs and not run.stopping.should_stop:
             started = time.monotonic()
             if run.steps_are_done or not train_epoch(run, interruption):
-                if run.position.batch and run.stopping.observe(validate(run, time.monotonic() - started)):
-                    save_best(run)  # the checkpoint, written before, knows nothing of it: going on stays exact
+                if run.position.batch:  # neither stopping nor schedule hears of it: going on stays exact
+                    keep_if_best(run, validate(run, time.monotonic() - started))
+                    save_checkpoint(run)
                 return f"it has made the {options.max_steps} steps that were asked for"
-            better = run.stopping.observe(validate(run, time.monotonic() - started))
-            run.schedule.epoch_ended(better)
+            score = validate(run, time.monotonic() - started)
+            run.schedule.epoch_ended(run.stopping.observe(score))
             run.position = Position(epoch=run.position.epoch + 1, step=run.position.step)
-            if better:
-                save_best(run)
+            keep_if_best(run, score)
             save_checkpoint(run)
     if run.stopping.should_stop:
         return f"{MONITORED[options.monitor]} has not become better for {run.stopping.waited} epochs"
     return f"its {options.epochs} epochs are done"
 
 
-def save_best(run: Run) -> None:
-    """Writes `best_model.pt`."""
+def keep_if_best(run: Run, score: float) -> None:
+    """Writes `best_model.pt`, unless what lies there has a score as good."""
+    if score >= run.kept:
+        return
+    run.kept = score
     if run.accelerator.is_main_process:
         save_artefact(run.artefact(), run.options.output_dir / "best_model.pt")
 
@@ -194,7 +197,7 @@ def validate(run: Run, training_seconds: float) -> float:
     if not finite:
         raise not_finite(run, f"the validation loss became {figures['val_loss']}")
     score = followed(run.options.monitor, figures)
-    star = "  best so far" if score < run.stopping.best else ""
+    star = "  best so far" if score < run.kept else ""
     free = "   CIDEr-D {val_cider:.3f}, BLEU-4 {val_bleu4:.3f}".format(**figures) if "val_cider" in figures else ""
     say(
         f"epoch {position.epoch + 1:3d}   train loss {figures['train_loss']:.3f}   val loss {figures['val_loss']:.3f}   "

@@ -69,7 +69,7 @@ class TrainingOptions:
     early_stop_patience: int = 5
     """Epochs without a better score (validation loss; see monitor) after which training stops."""
     min_delta: float = 0.001
-    """A score counts as better if it is better by this much."""
+    """For early stopping, an epoch is progress if its score is better by this much; the best model is the best by any."""
     cache_features: bool = True
     """With a frozen encoder: compute its outputs once, of so many cache_views, and keep them in the cache folder."""
     cache_maps: bool = False

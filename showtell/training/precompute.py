@@ -14,6 +14,7 @@ from showtell.training.log import say
 from showtell.training.models import loaded_model
 from showtell.training.plan import Plan
 from showtell.training.run import build_accelerator, sources
+from showtell.training.unfreezing import Unfreezing
 from showtell.vocabulary import SPECIALS, Vocabulary
 
 
@@ -34,6 +35,7 @@ def precompute_features(plan: Plan) -> None:
         encoder = build_encoder(plan.encoder, plan.pictures.picture_size)
     else:
         encoder, _ = loaded_model(load_model(options.pretrained_path), plan)
+    Unfreezing(encoder, options.unfreeze)  # what trains later is no more cached than what trains from the start
     if not options.cache_features or not (encoder.frozen or options.cache_maps):
         raise WrongUse("nothing of this encoder would be cached: freeze it (--freeze_encoder), or cache its maps (--cache_maps).")
     no_words = Vocabulary(SPECIALS)  # features do not depend on them

@@ -133,6 +133,7 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
             begin(folder, plan.settings)
         if splits.by_share and not (folder / SPLIT_LIST).exists():
             save_split_list(splits, folder / SPLIT_LIST)
+    run.log.begin()
 
     run.unfreezing.begin(run.position.epoch)
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)
@@ -141,7 +142,7 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
     if best.is_file():
         what = MONITORED[options.monitor]
-        say(f"Best {what.removeprefix('the ')} {abs(run.stopping.best):.3f}, in {best}.", quiet)
+        say(f"Best {what.removeprefix('the ')} {abs(run.kept):.3f}, in {best}.", quiet)
     if run.named:
         say(f"Pictures that could not be read and were left out: {len(run.named):,} (each is named above).", quiet)
     return Outcome(best, SOME_SKIPPED if run.named and accelerator.num_processes == 1 else ALL_DONE)
@@ -219,6 +220,7 @@ def _build_run(begun: Start, splits: Splits, plan: Plan, accelerator: Accelerato
         pictures=plan.pictures,
         free_running=free_running,
         data=str(plan.data.annotations or plan.data.data),
+        fingerprint=splits.fingerprint,
         unfreezing=unfreezing,
         settings=_remembered(plan.settings),
         before=begun.before,

@@ -102,12 +102,16 @@ class Run:
     """Scores captions that the model makes by itself."""
     data: str
     """What the model file calls the data."""
+    fingerprint: str
+    """Of pictures and captions, in their order: a run that goes on must find the same."""
     unfreezing: Unfreezing
     settings: dict[str, Any]
     """What the model file keeps of the settings, by room."""
     before: tuple[str, ...] = ()
     """What its weights went through before this run."""
     position: Position = field(default_factory=Position)
+    kept: float = math.inf
+    """The score of `best_model.pt`, the lower the better."""
     named: set[str] = field(default_factory=set)
     """Pictures that could not be read, each named once."""
 
@@ -129,7 +133,7 @@ class Run:
     def artefact(self) -> Artefact:
         """What would be saved of the model now."""
         model = self.validated_model
-        best = {BEST[self.options.monitor]: abs(self.stopping.best)} if math.isfinite(self.stopping.best) else {}
+        best = {BEST[self.options.monitor]: abs(self.kept)} if math.isfinite(self.kept) else {}
         before = {"before": list(self.before)} if self.before else {}
         return Artefact.of(
             model.encoder or self.encoder, model.decoder, self.vocabulary, self.pictures,

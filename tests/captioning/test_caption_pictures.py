@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import json
 import os
 import subprocess
@@ -137,9 +138,11 @@ def test_coco_results_refuse_before_captioning(caption: Caption, captioner: Any)
     assert [result["image_id"] for result in json.loads(Path("out.json").read_bytes())] == [1]
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"images": [{"id": 1}]}', ""])
-def test_annotations_that_are_none(caption: Caption, content: str) -> None:
-    Path("annotations.json").write_text(content)
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[]", b"{", b'{"images": [{"id": 1}]}', b"", 10**5 * b"[", b"\xff", gzip.compress(b"{}")[:10] + b"\xff"]
+)
+def test_annotations_that_are_none(caption: Caption, content: bytes) -> None:
+    Path("annotations.json").write_bytes(content)
     with pytest.raises(Problem, match=r"annotations\.json holds no COCO annotations"):
         caption("photos", output="out.json", annotations="annotations.json")
 
@@ -202,6 +205,12 @@ def test_nothing_readable(caption: Caption, images: list[str]) -> None:
 def test_control_characters_in_names_do_not_reach_the_terminal(caption: Caption, capsys: pytest.CaptureFixture[str]) -> None:
     assert caption("photos/a_001.png", "evil\x1b[2J.jpg") == 1
     assert "\x1b[2J" not in capsys.readouterr().err
+
+
+def test_a_name_that_cannot_be_one_is_skipped_with_figures_too(caption: Caption) -> None:
+    """As `find -print0 | showtell caption -` has it."""
+    assert caption("-", stdin="photos/a_001.png\nx\0y.png\n", output="out.jsonl", attention="maps") == 1
+    assert len(list(Path("maps").iterdir())) == 1
 
 
 def test_control_characters_in_words_do_not_reach_the_terminal(

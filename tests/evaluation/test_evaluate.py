@@ -279,6 +279,30 @@ def test_captions_of_a_stranger_are_not_the_models_whose_place_they_take(
     assert load_result(here / "again").protocol["model"] is None
 
 
+def test_no_scores_stand_beside_captions_that_they_are_not_of(
+    here: Path, captioning: Callable[[int], list[Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interrupted while it replaces an evaluation, it goes on when called without --overwrite, as the screen says."""
+    captioning(0)
+    (here / "evaluation").mkdir()
+    (here / "model.pt").write_bytes(b"weights")
+    (here / "a.jpg").touch()
+    flags = ["evaluate", "--model", "model.pt", "--annotations", "references.csv", *CHEAP]
+    assert cli.main(flags) == 0
+    before = {path.name: path.read_bytes() for path in (here / "evaluation").iterdir()}
+    assert cli.main(["evaluate", "--model", "nowhere.pt", *flags[3:], "--overwrite"]) == 3
+    assert {path.name: path.read_bytes() for path in (here / "evaluation").iterdir()} == before
+
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("showtell.captioning.run.caption_pictures", interrupted)
+        assert cli.main([*flags, "--overwrite"]) == 130
+    assert not {"scores.json", "pictures.jsonl"} & {path.name for path in (here / "evaluation").iterdir()}
+    assert cli.main(flags) == 0
+
+
 def test_a_model_that_reads_no_picture_is_a_problem(here: Path, captioning: Callable[[int], list[Any]]) -> None:
     from showtell.data.options import DataOptions
     from showtell.evaluation.options import EvaluationOptions
@@ -319,6 +343,19 @@ def test_two_systems_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 captions became better by CIDEr-D:" in told.out and "1 captions became worse by CIDEr-D:" in told.out
     assert "      a red bus\n   -> a red bus on the road\n      people: A red bus on the road." in told.out
     assert "      a dog runs\n   -> two men\n      people: A dog runs." in told.out
+
+
+@pytest.mark.usefixtures("here")
+def test_control_characters_of_strangers_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    write(SAID | {"a.jpg": "two \x1b]0;owned\x07 men\nall is well"}, "other.json")
+    assert evaluate("--output_dir", "two", predictions="other.json") == 0
+    write({"a.jpg": "two", "x/a.jpg": "\x1b[2J men"}, "twice.json")
+    assert cli.main(["compare", "one", "two"]) == 0
+    assert evaluate("--output_dir", "three", predictions="twice.json") == 2
+    said = "".join(capsys.readouterr())
+    assert "two \\x1b]0;owned\\x07 men\\nall is well" in said and "\\x1b[2J men" in said
+    assert "\x1b" not in said and "\x07" not in said
 
 
 @pytest.mark.usefixtures("here")

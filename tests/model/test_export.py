@@ -247,6 +247,15 @@ def test_a_file_is_replaced_by_nothing_but_another_finished_model(options: Expor
     assert path.read_text() == "the only copy of something else"
 
 
+@pytest.mark.parametrize("changes", [{"format": "onnx"}, {"format": "hub", "half": True}])
+def test_a_model_is_not_replaced_by_what_is_made_of_it(options: ExportOptions, changes: dict[str, Any]) -> None:
+    folder = export(replace(options, format="hub"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(WrongUse, match=r"mine is the model that is to be exported: name another --model_name or --output_dir"):
+        export(replace(options, checkpoint=folder.relative_to(Path.cwd()), **changes))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_folder_that_lacks_a_file_or_holds_anothers_is_named(options: ExportOptions, captioner: TorchCaptioner) -> None:
     folder = export(replace(options, format="hub"))
     save_vocab(Vocabulary(captioner.vocabulary.words[:-3]), folder / "vocab.json")

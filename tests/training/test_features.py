@@ -387,3 +387,5 @@ def test_the_command_refuses_an_encoder_of_which_nothing_stays(
     flags = ["--data", str(scenes), "--encoder", "tiny", "--encoder_weights", "none", "--unfrozen_groups", "9", "--device", "cpu"]
     assert main(["data", "features", *flags]) == 2
     assert "freeze it (--freeze_encoder)" in capsys.readouterr().err
+    assert main(["data", "features", *flags, "--freeze_encoder", "--unfreeze", "2:top"]) == 2  # training would not read it
+    assert "freeze it (--freeze_encoder)" in capsys.readouterr().err

@@ -142,14 +142,24 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 on forks of processes with threads
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(tmp_path: Path, scenes: Path, way: str) -> None:
-    """Bit for bit, wherever it stopped: inside an epoch, at its last step, and before the first checkpoint of an epoch."""
+    """Bit for bit, wherever it stopped: inside an epoch, at its last step, and before the first checkpoint of an epoch.
+
+    Only the best model may be another: the stop inside an epoch, where a run that its steps end is validated, may have a better.
+    """
     undisturbed = run(small(tmp_path / "undisturbed", scenes, **WAYS[way] | {"workers": 0}))  # how many open them is no matter
     settings = small(tmp_path / "stopped", scenes, **WAYS[way])
     for steps in (2, 3):
         stopping = replace(settings, training=replace(settings.training, max_steps=steps, resume=steps > 2))
         folder = run(stopping)
         assert read_model_file(folder / "last_model.pt")["checkpoint"]["position"]["step"] == steps
-    same_run(run(replace(settings, training=replace(settings.training, resume=True))), undisturbed)
+    resumed = run(replace(settings, training=replace(settings.training, resume=True)))
+    same_run(resumed, undisturbed, ["last_model.pt"])
+    best, usual = (load_artefact(folder / "best_model.pt").training for folder in (resumed, undisturbed))
+    if best["steps"] == 2:
+        assert best.get("lowest_val_loss", 0) <= usual.get("lowest_val_loss", 0)
+        assert best.get("highest_val_cider", 0) >= usual.get("highest_val_cider", 0)
+    else:
+        same_run(resumed, undisturbed)
 
 
 def test_a_rate_that_was_lowered_stays_low(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,6 +398,21 @@ def test_a_run_that_its_steps_end_is_validated_and_keeps_its_best(
     assert (folder / "log.jsonl").read_text("utf-8").count('"epoch"') == same
 
 
+def test_the_best_model_of_a_run_that_its_steps_ended_stays_the_best(
+    tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validated inside an epoch, it may be better than what the epochs' ends bring; which only these hear of."""
+    settings = small(tmp_path, scenes, epochs=2, max_steps=4)
+    scores = iter([2.5, 2.4, 2.45])
+    monkeypatch.setattr(loop, "validate", lambda *_: next(scores))
+    folder = run(settings)
+    best = (folder / "best_model.pt").read_bytes()
+    run(replace(settings, training=replace(settings.training, resume=True, max_steps=0)))
+    assert (folder / "best_model.pt").read_bytes() == best
+    assert load_artefact(folder / "best_model.pt").training["lowest_val_loss"] == 2.4
+    assert read_model_file(folder / "last_model.pt")["checkpoint"]["stopping"]["best"] == 2.45
+
+
 @pytest.mark.parametrize("minutes", [0.0, 5.0])
 def test_a_loss_that_is_not_finite_stops_it_and_leaves_the_last_good_checkpoint(
     tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch, minutes: float
@@ -501,6 +526,29 @@ def test_a_log_of_another_program_is_left_alone(tmp_path: Path, scenes: Path) ->
     with pytest.raises(WrongUse, match="run holds another run"):
         run(settings)
     assert log.read_text() == "theirs\n"
+
+
+def test_a_run_whose_vocabulary_cannot_be_saved_leaves_no_run_behind(tmp_path: Path, scenes: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(Problem, match=r"vocab\.json could not be written"):
+        run(small(tmp_path, scenes, epochs=1, vocab=tmp_path / "file" / "vocab.json"))
+    run(small(tmp_path, scenes, epochs=1))
+
+
+def test_a_run_goes_on_with_the_captions_it_began_with_only(tmp_path: Path, scenes: Path) -> None:
+    """That its words are the same words says nothing."""
+    data = Path(shutil.copytree(scenes, tmp_path / "scenes"))
+    settings = small(tmp_path, data, max_steps=1, vocab=None)
+    folder = run(settings)
+    before = (folder / "last_model.pt").read_bytes(), (folder / "log.jsonl").read_bytes()
+    file = data / "annotations" / "captions_train.json"
+    content = json.loads(file.read_text("utf-8"))
+    one, other = content["annotations"][0], content["annotations"][-1]
+    one["image_id"], other["image_id"] = other["image_id"], one["image_id"]
+    file.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(WrongUse, match="has other pictures or captions than it began with: bring those back"):
+        run(replace(settings, training=replace(settings.training, resume=True, max_steps=0)))
+    assert before == ((folder / "last_model.pt").read_bytes(), (folder / "log.jsonl").read_bytes())
 
 
 def test_resuming_without_a_checkpoint_leaves_the_best_model(tmp_path: Path, scenes: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,11 @@ def weights(path: Path) -> dict[str, Tensor]:
     return {f"{part}.{name}": tensor for part in ("encoder", "decoder") for name, tensor in getattr(artefact, part).items()}
 
 
-def same_run(one: Path, other: Path) -> None:
-    """See that two runs made the same, bit for bit: every loss, every score, and the weights of both checkpoints."""
+def same_run(one: Path, other: Path, models: Sequence[str] = ("last_model.pt", "best_model.pt")) -> None:
+    """See that two runs made the same, bit for bit: every loss, every score, and the weights of these models."""
     assert losses(one) == losses(other)
     assert events(one, "epoch") == events(other, "epoch")
-    for name in ("last_model.pt", "best_model.pt"):
+    for name in models:
         mine, yours = weights(one / name), weights(other / name)
         assert mine.keys() == yours.keys()
         assert [key for key in mine if not torch.equal(mine[key], yours[key])] == []
