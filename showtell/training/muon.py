@@ -53,12 +53,18 @@ class Muon(torch.optim.AdamW):
 def orthogonalised(matrix: Tensor) -> Tensor:
     """About U V' where the matrix is U S V': its singular values come to lie between 0.7 and 1.2, those near 0 excepted.
 
-    Newton and Schulz's iteration with Jordan's coefficients, five times: products only, no decomposition.
+    Newton and Schulz's iteration with Jordan's coefficients, five times: products only, no decomposition. A step multiplies x by
+    P = a + b S + c S S with S = x x'; all P are polynomials of the first S, so that S becomes P S P, and the long side of x is
+    met twice only. For the gates of an LSTM, four times as long as wide, that takes half the time.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    square = x @ x.T
+    factor = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(5):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return x.T if tall else x
+        step = torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315)
+        step.diagonal().add_(3.4445)
+        factor, square = step @ factor, step @ square @ step
+    directions: Tensor = factor @ x
+    return directions.T if tall else directions

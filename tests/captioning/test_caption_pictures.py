@@ -138,9 +138,13 @@ def test_coco_results_refuse_before_captioning(caption: Caption, captioner: Any)
     assert [result["image_id"] for result in json.loads(Path("out.json").read_bytes())] == [1]
 
 
-@pytest.mark.parametrize(
-    "content", [b"{}", b"[]", b"{", b'{"images": [{"id": 1}]}', b"", 10**5 * b"[", b"\xff", gzip.compress(b"{}")[:10] + b"\xff"]
-)
+NO_ANNOTATIONS = {
+    "an empty object": b"{}", "a list": b"[]", "a beginning": b"{", "no file_name": b'{"images": [{"id": 1}]}', "nothing": b"",
+    "too deep": 10**5 * b"[", "no text": b"\xff", "damaged gzip": gzip.compress(b"{}")[:10] + b"\xff",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", NO_ANNOTATIONS.values(), ids=NO_ANNOTATIONS.keys())
 def test_annotations_that_are_none(caption: Caption, content: bytes) -> None:
     Path("annotations.json").write_bytes(content)
     with pytest.raises(Problem, match=r"annotations\.json holds no COCO annotations"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,14 +78,28 @@ def weights(path: Path) -> dict[str, Tensor]:
     return {f"{part}.{name}": tensor for part in ("encoder", "decoder") for name, tensor in getattr(artefact, part).items()}
 
 
-def same_run(one: Path, other: Path, models: Sequence[str] = ("last_model.pt", "best_model.pt")) -> None:
-    """See that two runs made the same, bit for bit: every loss, every score, and the weights of these models."""
-    assert losses(one) == losses(other)
-    assert events(one, "epoch") == events(other, "epoch")
-    for name in models:
-        mine, yours = weights(one / name), weights(other / name)
-        assert mine.keys() == yours.keys()
-        assert [key for key in mine if not torch.equal(mine[key], yours[key])] == []
+def same_run(one: Path, other: Path) -> None:
+    """See that two runs made the same, bit for bit: every loss, every score, and the weights of both checkpoints."""
+    went_on_as(one, other)
+    assert differing(one / "best_model.pt", other / "best_model.pt") == []
+
+
+def went_on_as(stopped: Path, undisturbed: Path) -> None:
+    """The same of a run that its steps ended, and that went on: validated where it stopped, it may have a better best model."""
+    assert losses(stopped) == losses(undisturbed)
+    assert events(stopped, "epoch") == events(undisturbed, "epoch")
+    assert differing(stopped / "last_model.pt", undisturbed / "last_model.pt") == []
+    best, usual = (load_artefact(folder / "best_model.pt").training for folder in (stopped, undisturbed))
+    if best["steps"] != usual["steps"]:
+        assert best.get("lowest_val_loss", 0) <= usual.get("lowest_val_loss", 0)
+        assert best.get("highest_val_cider", 0) >= usual.get("highest_val_cider", 0)
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """The weights in which two models differ."""
+    mine, yours = weights(one), weights(other)
+    assert mine.keys() == yours.keys()
+    return [key for key in mine if not torch.equal(mine[key], yours[key])]
 
 
 def make_batch(seed: int, lengths: list[list[int]], cells: int = 4, channels: int = 6, vocabulary: int = 11) -> Batch:
