@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
@@ -315,10 +316,16 @@ def _from_yaml(tree: Tree, file: Path, problems: list[str]) -> Layer:
         if room not in rooms(tree):
             problems.append(f"{file}: {room} is no room of these settings{_hint(room, rooms(tree), homes)}.")
         elif not isinstance(settings, dict | NoneType):
-            problems.append(f"{file}: {room} is {settings!r:.80}; it must hold settings, one to a line, set in from the left.")
+            problems.append(
+                f"{file}: {room} is {_brief.repr(settings):.80}; it must hold settings, one to a line, set in from the left."
+            )
         else:
             given += [(f"{file}: {room}.{setting}", room, str(setting), value) for setting, value in (settings or {}).items()]
     return _layer(tree, given, problems)
+
+
+_brief = reprlib.Repr()  # of what a few lines of YAML may make endless
+_brief.maxlevel, _brief.maxstring, _brief.maxother = 3, 80, 80
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -337,10 +344,12 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         read = yaml.load(file.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise WrongUse(f"The settings file {file} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:  # the last three of values such as 2024-13-45
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:  # but the first, of odd values
         raise WrongUse(f"The settings file {file} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(read, dict | NoneType):
-        raise WrongUse(f"The settings file {file} must name rooms, and under each its settings; it holds {read!r:.60}.")
+        raise WrongUse(
+            f"The settings file {file} must name rooms, and under each its settings; it holds {_brief.repr(read):.60}."
+        )
     return {str(room): settings for room, settings in (read or {}).items()}
 
 
@@ -355,7 +364,7 @@ def _layer(tree: Tree, given: Iterable[tuple[str, str, str, object]], problems: 
         try:
             layer.setdefault(room, {})[setting] = convert(value, kinds[setting])
         except TypeError:
-            problems.append(f"{where} is {value!r:.80}; it must be {_expected(kinds[setting])}.")
+            problems.append(f"{where} is {_brief.repr(value):.80}; it must be {_expected(kinds[setting])}.")
     return layer
 
 

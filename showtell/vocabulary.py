@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from showtell.errors import Problem, WrongUse
-from showtell.files import written_whole
+from showtell.files import as_utf8, written_whole
 
 Tokenizer = Literal["word", "character"]
 
@@ -338,7 +338,7 @@ def save_vocab(vocabulary: Vocabulary, path: Path | str) -> None:
     """
     path = Path(path)
     if path.suffix == ".json":
-        content = (json.dumps(vocabulary.to_dict(), ensure_ascii=False, indent=0) + "\n").encode()
+        content = as_utf8(json.dumps(vocabulary.to_dict(), ensure_ascii=False, indent=0) + "\n")
     elif path.suffix == ".pkl":
         content = pickle.dumps(vocabulary.to_dict(), protocol=4)
     else:

@@ -30,7 +30,7 @@ def scored(folder: Path, captions: list[tuple[float, float]]) -> Path:
     scores = {"format": "showtell scores", "version": 1, "scores": {}, "diversity": {}, "protocol": {}}
     (folder / "scores.json").write_text(json.dumps(scores))
     pictures = [
-        {"image_id": n, "image": f"{n}.jpg", "caption": "", "references": [], "CIDEr-D": cider}
+        {"image_id": n, "image": f"{n}.jpg", "caption": "", "references": ["a dog"], "CIDEr-D": cider}
         for n, (_, cider) in enumerate(captions)
     ]
     said = [{"image": f"photos/{n}.jpg", "confidence": confidence} for n, (confidence, _) in enumerate(captions)]

@@ -7,6 +7,7 @@ import inspect
 import textwrap
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,11 @@ def test_wrong_flags_do_not_hide_what_is_wrong_in_the_file(written: Any, capsys:
     assert "--batch_size" in capsys.readouterr().err
 
 
+ENDLESS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrst"))
+ENDLESS += "training: *t\n"
+"""Each line holds the one before it four times: the last, written out, would fill a disk."""
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -169,6 +175,9 @@ def test_wrong_flags_do_not_hide_what_is_wrong_in_the_file(written: Any, capsys:
         ("- training", "must name rooms"),
         ("just words", "must name rooms"),
         ("\x00", "is not YAML"),
+        ("training: {epochs: !!int '_'}", "is not YAML"),
+        ("training: {device: !!bool maybe}", "is not YAML"),
+        (ENDLESS, "a is no room"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(written: Any, text: str, said: str) -> None:

@@ -169,10 +169,10 @@ class CocoResults:
                     f"{printable(image)} is not in the annotations, so it has no image_id: name the right ones, or leave it out."
                 )
             return found
-        digits = re.search(r"[0-9]+$", path.stem)
+        digits = re.search(r"(?<![0-9])[0-9]{1,18}$", path.stem)
         if digits is None:
             raise WrongUse(
-                f"{printable(image)} has no image_id, for its name does not end in digits: "
+                f"{printable(image)} has no image_id, for its name does not end in digits, at most 18: "
                 "name its annotations with --annotations, or an output that ends in .jsonl or .csv."
             )
         return int(digits[0])

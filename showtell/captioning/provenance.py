@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import showtell
 from showtell.errors import Problem, WrongUse
-from showtell.files import written_whole
+from showtell.files import as_utf8, written_whole
 from showtell.model.hub import find_in_box, find_model, is_box
 from showtell.search import SearchOptions
 
@@ -38,7 +38,7 @@ def provenance_path(output: Path) -> Path:
 def save_provenance(now: Provenance, output: Path) -> None:
     """Keep it beside the output, written whole."""
     with written_whole(provenance_path(output)) as file:
-        file.write(json.dumps(now, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(as_utf8(json.dumps(now, indent=2, ensure_ascii=False) + "\n"))
 
 
 def load_provenance(output: Path) -> Provenance | None:

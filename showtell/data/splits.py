@@ -142,6 +142,8 @@ def _listed(path: Path) -> Iterator[tuple[str, str]]:
     try:
         if isinstance(document.get("images"), list):
             for image in document["images"]:
+                if not isinstance(image["split"], str):
+                    raise TypeError
                 yield str(image.get("cocoid", image["filename"])), image["split"]
         else:
             for split_name, names in document.items():

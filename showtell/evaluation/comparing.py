@@ -47,13 +47,20 @@ def compare(systems: Sequence[Path], options: ComparisonOptions) -> int:
         rows.append((
             name, f"{100 * found.first:.1f}", f"{100 * found.second:.1f}", f"{100 * found.difference:+.1f}",
             f"{100 * found.low:+.1f} .. {100 * found.high:+.1f}",
-            ("better" if found.difference > 0 else "worse") if found.clear else "not clear",
+            _verdict(found),
         ))  # fmt: skip
     print(f"{len(common):,} pictures, paired bootstrap of {options.draws:,} draws")
     print(aligned(rows))
     for line in changes(one, two, common, options.changed):
         print(line)
     return 0
+
+
+def _verdict(found: Difference) -> str:
+    """In a word; a difference that does not show in the figures is none."""
+    if not found.clear or abs(100 * found.difference) < 0.05:
+        return "not clear"
+    return "better" if found.difference > 0 else "worse"
 
 
 def warnings(one: Result, two: Result, common: int) -> Iterator[str]:

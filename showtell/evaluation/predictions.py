@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from showtell.captioning.formats import LARGEST_CELL
 from showtell.data.formats import check_quotes, json_lines
 from showtell.errors import Problem, WrongUse
 
@@ -127,6 +128,7 @@ def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
     first = text.partition("\n")[0]
     delimiter = max("\t,;|", key=first.count)
     check_quotes(text, delimiter, path)
+    csv.field_size_limit(LARGEST_CELL)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [column.strip().lower() for column in reader.fieldnames or ()]
     if not set(columns) & set(PICTURE_KEYS) or not set(columns) & set(CAPTION_KEYS):

@@ -115,15 +115,22 @@ def load_result(path: Path) -> Result:
         lines = [json.loads(line) for line in scores.with_name(PICTURES).read_text("utf-8").split("\n") if line]
         pictures = {str(line["image_id"]): line for line in lines}
         parts = content["scores"], content["diversity"], content["protocol"]
-        if not all(isinstance(part, dict) for part in parts) or not all({"caption", "references"} <= set(each) for each in lines):
+        if not all(isinstance(part, dict) for part in parts) or not all(map(_has_texts, lines)):
             raise ValueError("something is missing in them")
         if not all(_has_numbers(line, parts[0]) for line in lines):
             raise ValueError("something in them is no number")
         return Result(scores, *parts, pictures)
     except OSError as error:
         raise Problem(f"{error.filename} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise Problem(f"{scores.parent} holds damaged scores ({error}): evaluate again.") from error
+
+
+def _has_texts(line: dict[str, Any]) -> bool:
+    """Whether a picture's line names it, and holds what was said of it and by whom."""
+    references = line["references"]
+    texts = [line["image"], line["caption"], *references] if isinstance(references, list) else []
+    return len(texts) > 2 and all(isinstance(text, str) for text in texts)
 
 
 def _has_numbers(line: dict[str, Any], names: Iterable[str]) -> bool:
@@ -132,6 +139,6 @@ def _has_numbers(line: dict[str, Any], names: Iterable[str]) -> bool:
     return (
         isinstance(counts, list)
         and len(counts) == BLEU_COUNTS
-        and all(type(count) is int for count in counts)
-        and all(isinstance(line.get(name, 0), int | float | None) for name in names)
+        and all(type(count) is int and 0 <= count < 1 << 31 for count in counts)
+        and all(value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in map(line.get, names))
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 import showtell
 from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
-from showtell.model.config import FORMAT_VERSION, check_format, maker_told, options_of, training_told
+from showtell.model.config import FORMAT_VERSION, check_format, maker_told, options_of, plain_data, training_told
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
@@ -61,13 +61,25 @@ class Artefact:
         """
         self.check_size(name)
         try:
-            encoder = Encoder(self.encoder_options, self.pictures.picture_size)
-            encoder.load_state_dict(self.encoder)
+            encoder = self.build_encoder(self.encoder_options, self.pictures.picture_size)
             decoder = self.build_decoder(self.decoder_options, encoder.channels)
         except (RuntimeError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise Problem(f"{name}: the weights do not fit the architecture that it names ({first_line(error)}).") from None
         encoder.pictures = self.pictures
         return encoder.eval(), decoder.eval()
+
+    def build_encoder(self, options: EncoderOptions, picture_size: int) -> Encoder:
+        """An encoder with these weights, for pictures of so many pixels a side.
+
+        Raises:
+            RuntimeError: the weights are for other options; nothing of the size that these name was allocated.
+            WrongUse: there is no such encoder, or none for such pictures.
+        """
+        with torch.device("meta"):  # costs no memory, whatever network the options name
+            Encoder(options, picture_size).load_state_dict(self.encoder, assign=True)
+        encoder = Encoder(options, picture_size)
+        encoder.load_state_dict(self.encoder)
+        return encoder
 
     def build_decoder(self, options: DecoderOptions, channels: int) -> Decoder:
         """A decoder with these weights, for grids of so many channels.
@@ -75,7 +87,7 @@ class Artefact:
         Raises:
             RuntimeError: the weights are for other options; nothing of the size that these name was allocated.
         """
-        with torch.device("meta"):  # costs no memory, whatever sizes the options name
+        with torch.device("meta"):
             Decoder(options, len(self.vocabulary), channels).load_state_dict(self.decoder, assign=True)
         decoder = Decoder(options, len(self.vocabulary), channels)
         decoder.load_state_dict(self.decoder)
@@ -196,7 +208,7 @@ def artefact_of(content: dict[str, Any], path: Path) -> Artefact:
             encoder=_tensors(content["encoder"]),
             decoder=_tensors(content["decoder"]),
             training=training_told(content),
-            scores=dict(content["scores"]),
+            scores=plain_data(content["scores"]),
             **maker_told(content),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, Problem) as error:

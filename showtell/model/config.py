@@ -69,13 +69,23 @@ def maker_told(content: dict[str, Any]) -> dict[str, Any]:
     return {"guess_below": None if guess_below is None else float(guess_below), "note": printable(note[:LARGEST_NOTE])}
 
 
+def plain_data(values: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of a dictionary in a model file; nothing takes the place of anything else.
+
+    Raises:
+        ValueError, TypeError: it is no dictionary, or holds itself.
+    """
+    read: dict[str, Any] = json.loads(json.dumps(dict(values), default=lambda _: None, skipkeys=True))
+    return read
+
+
 def training_told(content: dict[str, Any]) -> dict[str, Any]:
     """What a model says of its training.
 
     Raises:
         ValueError, TypeError: it is of another kind, or the settings in it are.
     """
-    training = dict(content["training"])
+    training = plain_data(content["training"])
     settings = training.get("settings", {})
     if not isinstance(settings, dict) or not all(isinstance(room, dict) for room in settings.values()):
         raise TypeError("the settings of its training are not in rooms")

@@ -20,7 +20,7 @@ import safetensors.torch
 from torch import Tensor
 
 from showtell.errors import Problem, first_line
-from showtell.files import written_whole
+from showtell.files import as_utf8, written_whole
 from showtell.model.artefact import Artefact, artefact_of
 from showtell.model.card import Licences, model_card
 from showtell.model.config import CARD, CLASSES, CONFIG, FILES, GRAPHS, WEIGHTS, WORDS, check_format, read_config
@@ -38,8 +38,8 @@ def save_folder(artefact: Artefact, folder: Path, licences: Licences | None = No
     tensors |= {f"decoder.{name}": tensor for name, tensor in artefact.decoder.items()}
     with replaced_whole(folder) as new:
         write(new / WEIGHTS, safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}, {"format": "pt"}))
-        write(new / CONFIG, json.dumps(artefact.about(), indent=2, ensure_ascii=False).encode() + b"\n")
-        write(new / CARD, model_card(artefact, folder.name, licences or Licences()).encode())
+        write(new / CONFIG, as_utf8(json.dumps(artefact.about(), indent=2, ensure_ascii=False) + "\n"))
+        write(new / CARD, as_utf8(model_card(artefact, folder.name, licences or Licences())))
         save_vocab(artefact.vocabulary, new / WORDS)
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.errors import Problem, first_line, missing_extra
+from showtell.files import as_utf8
 from showtell.model.artefact import Artefact
 from showtell.model.card import Licences, model_card
 from showtell.model.config import CARD, CLASSES, CONFIG, GRAPHS, WORDS
@@ -189,10 +190,10 @@ def save_graphs(
         "sizes": {name: getattr(sizes, name) for name in ("channels", "features", "keys", "hidden")},
         "graphs": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
     }
-    contents[CONFIG] = json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n"
+    contents[CONFIG] = as_utf8(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     if sizes.classes:
         contents[CLASSES] = "".join(f"{name}\n" for name in class_names()).encode()
-    contents[CARD] = model_card(artefact, folder.name, licences).encode()
+    contents[CARD] = as_utf8(model_card(artefact, folder.name, licences))
     with replaced_whole(folder) as new:
         for file, content in contents.items():
             write(new / file, content)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, first_line
 from showtell.files import written_whole
 from showtell.model.artefact import read_model_file, save_artefact
 from showtell.training.log import LOG
@@ -60,13 +61,48 @@ def load_checkpoint_state(path: Path) -> dict[str, Any]:
     Raises:
         Problem: the file cannot be read or is a model without a run's state.
     """
-    best, start = path.with_name("best_model.pt"), "start anew (--overwrite)"
-    if best.exists():
-        start = f"start from its best model (--pretrained_path {best} with another --output_dir), or anew (--overwrite)"
-    content = read_model_file(path, f"this run cannot be gone on with: {start}")
+    content = read_model_file(path, _instead(path))
     if "checkpoint" not in content:
         raise Problem(f"{path} is a model, not a checkpoint: it cannot be resumed; fine-tune it instead.")
     return content
+
+
+def checkpoint_of(folder: Path) -> dict[str, Any]:
+    """The checkpoint in a run's folder, with all that a run asks of it before it is restored.
+
+    Raises:
+        Problem: it cannot be read, is a model without a run's state, or lacks something.
+    """
+    path = folder / "last_model.pt"
+    content = load_checkpoint_state(path)
+    with whole(path):
+        state = content["checkpoint"]
+        if lacking := {"processes", "model", "device", "precision"} - set(state) | {"vocabulary_checksum"} - set(content):
+            raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+        if not {"epoch", "batch", "step"} <= {name for name, value in state["position"].items() if type(value) is int}:
+            raise ValueError("it does not say where the run stood")
+    return content
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """What fails in this block fails because the checkpoint at `path` lacks something, or is of another run.
+
+    Raises:
+        Problem: something did.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise Problem(f"{path} is damaged, or of another run ({first_line(error)}); {_instead(path)}.") from None
+
+
+def _instead(path: Path) -> str:
+    """What to do where a checkpoint is of no use."""
+    best, start = path.with_name("best_model.pt"), "start anew (--overwrite)"
+    if best.exists():
+        start = f"start from its best model (--pretrained_path {best} with another --output_dir), or anew (--overwrite)"
+    return f"this run cannot be gone on with: {start}"
 
 
 def encoder_of(content: dict[str, Any]) -> Mapping[str, Tensor]:
@@ -81,6 +117,7 @@ def restore(run: Run, content: dict[str, Any]) -> None:
 
     Raises:
         WrongUse: the run has other words, pictures or captions, or another number of processes, than it had then.
+        Problem: the checkpoint lacks something, or is another run's.
     """
     state = content["checkpoint"]
     if state.get("fingerprint", run.fingerprint) != run.fingerprint:
@@ -98,22 +135,23 @@ def restore(run: Run, content: dict[str, Any]) -> None:
             f"the run in {run.options.output_dir} began with {len(state['processes'])} process(es), and now there are "
             f"{run.accelerator.num_processes}: launch as many, or start anew with --overwrite."
         )
-    model = state["model"] or {
-        f"{part}.{name}": tensor
-        for part in ("encoder", "decoder")
-        if getattr(run.plain_model, part) is not None
-        for name, tensor in content[part].items()
-    }
-    run.plain_model.load_state_dict(model)
-    if run.average:
-        run.average.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.schedule.load_state_dict(state["schedule"])
-    run.stopping.load_state_dict(state["stopping"])
-    run.kept = state.get("kept", run.stopping.best)
-    own = state["processes"][run.accelerator.process_index]
-    run.position = Position(**state["position"], sums=own["sums"])
-    _set_random_state(own["random"])
+    with whole(run.options.output_dir / "last_model.pt"):
+        model = state["model"] or {
+            f"{part}.{name}": tensor
+            for part in ("encoder", "decoder")
+            if getattr(run.plain_model, part) is not None
+            for name, tensor in content[part].items()
+        }
+        run.plain_model.load_state_dict(model)
+        if run.average:
+            run.average.load_state_dict(state["average"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.schedule.load_state_dict(state["schedule"])
+        run.stopping.load_state_dict(state["stopping"])
+        run.kept = state.get("kept", run.stopping.best)
+        own = state["processes"][run.accelerator.process_index]
+        run.position = Position(**state["position"], sums=own["sums"])
+        _set_random_state(own["random"])
 
 
 def precision_of(accelerator: Accelerator) -> str:
@@ -185,7 +223,7 @@ def _saved_settings(file: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         saved = yaml.safe_load(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError):
         saved = None
     if not isinstance(saved, dict) or not all(isinstance(room, dict) for room in saved.values()):
         raise Problem(f"{file} is damaged, so that this run cannot be gone on with: start anew with --overwrite.")

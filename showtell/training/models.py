@@ -166,10 +166,9 @@ def loaded_model(artefact: Artefact, plan: Plan) -> tuple[Encoder, Decoder]:
     # How its pixels are normalised, where its strides are and by what its grid is multiplied is not for the settings to say.
     theirs, scale = artefact.encoder_options, artefact.decoder_options.grid_scale
     options = replace(plan.encoder, stride_in_1x1=theirs.stride_in_1x1, pixel_mean=theirs.pixel_mean, pixel_std=theirs.pixel_std)
-    encoder = Encoder(options, plan.pictures.picture_size)
     artefact.check_size(path)
     try:
-        encoder.load_state_dict(artefact.encoder)
+        encoder = artefact.build_encoder(options, plan.pictures.picture_size)
         decoder = artefact.build_decoder(replace(plan.decoder, grid_scale=scale), encoder.channels)
     except RuntimeError as error:
         differing = _differing(artefact, plan) or first_line(error)

@@ -12,6 +12,10 @@ WordsFrom = Literal["auto", "model", "data", "both"]
 Precision = Literal["auto", "float32", "bf16"]
 
 
+LARGEST_RATE = 100.0
+"""A learning rate beyond this is a slip of the pen."""
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """The training run: where it lies, how long it lasts, how the weights move."""
@@ -104,8 +108,10 @@ class TrainingOptions:
             )
             if getattr(self, name) < 0
         ]  # fmt: skip
-        if self.learning_rate <= 0:
-            found.append(f"learning_rate is {self.learning_rate}; it must be above 0.")
+        if not 0 < self.learning_rate <= LARGEST_RATE:
+            found.append(f"learning_rate is {self.learning_rate}; it must lie above 0 and at most at {LARGEST_RATE}.")
+        if self.encoder_learning_rate > LARGEST_RATE:
+            found.append(f"encoder_learning_rate is {self.encoder_learning_rate}; it must be at most {LARGEST_RATE}.")
         found += [
             f"{name} is {getattr(self, name)}; it must lie from 0 up to, but not at, 1."
             for name in ("label_smoothing", "ema")

@@ -27,10 +27,11 @@ from showtell.training.checkpoint import (
     SPLIT_LIST,
     begin,
     check_folder,
+    checkpoint_of,
     encoder_of,
-    load_checkpoint_state,
     precision_of,
     restore,
+    whole,
 )
 from showtell.training.features import cached_features
 from showtell.training.free_running import FreeRunning
@@ -102,16 +103,17 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     folder, started = options.output_dir, time.monotonic()
     checkpoint = None
     if check_folder(folder, plan.settings, options.resume, options.overwrite):
-        checkpoint = load_checkpoint_state(folder / "last_model.pt")
+        checkpoint = checkpoint_of(folder)
     accelerator = build_accelerator(options, checkpoint["checkpoint"] if checkpoint else None)
     quiet = options.quiet or not accelerator.is_main_process
 
     splits = split_records(read_records(plan.data), plan.data, options.seed)
     set_seed(options.seed)
     with accelerator.main_process_first():
-        begun = start(splits.train)
+        begun = _started(start, splits.train)
     if checkpoint:  # its file may hold another by now
-        begun.encoder.load_state_dict(encoder_of(checkpoint))
+        with whole(folder / "last_model.pt"):
+            begun.encoder.load_state_dict(encoder_of(checkpoint))
     say(
         f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(begun.vocabulary):,} words; "
         f"on {accelerator.device} in {precision_of(accelerator)}",
@@ -146,6 +148,23 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     if run.named:
         say(f"Pictures that could not be read and were left out: {len(run.named):,} (each is named above).", quiet)
     return Outcome(best, SOME_SKIPPED if run.named and accelerator.num_processes == 1 else ALL_DONE)
+
+
+def _started(start: Callable[[Sequence[Record]], Start], records: Sequence[Record]) -> Start:
+    """The words and the model that a run begins with.
+
+    Raises:
+        Problem: the model does not fit into memory; and as `start`.
+    """
+    try:
+        return start(records)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise Problem(
+            "a model of these sizes does not fit into memory: lower --embed_size, --hidden_size or --attention_dim, or name a "
+            "smaller --encoder."
+        ) from error
 
 
 def _fit(run: Run) -> str:

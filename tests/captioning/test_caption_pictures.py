@@ -211,6 +211,13 @@ def test_control_characters_in_names_do_not_reach_the_terminal(caption: Caption,
     assert "\x1b[2J" not in capsys.readouterr().err
 
 
+def test_an_id_of_many_digits_is_none(caption: Caption) -> None:
+    name = f"photos/{5000 * '1'}.png"
+    with pytest.raises(WrongUse, match="has no image_id, for its name does not end in digits, at most 18"):
+        caption(name, output="out.json")
+    assert caption("-", stdin=f"photos/a_001.png\n{name}\n", output="out.json") == 1
+
+
 def test_a_name_that_cannot_be_one_is_skipped_with_figures_too(caption: Caption) -> None:
     """As `find -print0 | showtell caption -` has it."""
     assert caption("-", stdin="photos/a_001.png\nx\0y.png\n", output="out.jsonl", attention="maps") == 1

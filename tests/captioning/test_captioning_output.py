@@ -132,6 +132,19 @@ def test_a_link_leads_to_the_file_that_is_written_anew(caption: Caption) -> None
     assert stat.S_IMODE(Path("real.jsonl").stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv"])
+def test_a_folder_whose_name_is_no_text(caption: Caption, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    folder = Path(os.fsdecode(b"caf\xe9"))
+    shutil.copytree("photos", folder)
+    shutil.copy("model.pt", folder)
+    monkeypatch.chdir(folder)
+    assert caption("a_001.png", output=output) == 0
+    before = Path(output).read_bytes()
+    assert caption("a_001.png", output=output) == 0
+    assert Path(output).read_bytes() == before
+
+
 def test_figures_that_are_missing_are_drawn_without_a_second_record(caption: Caption, captioner: Any) -> None:
     caption("photos/sub", output="out.jsonl")
     before = Path("out.jsonl").read_bytes()

@@ -346,6 +346,36 @@ def test_two_systems_compared(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "odd",
+    [{"references": []}, {"references": 5}, {"image": None}, {"caption": 5}, {"CIDEr-D": 1e400}, {"bleu_counts": [10**400] * 6}],
+)
+def test_odd_scores_are_damaged(odd: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    lines = Path("one/pictures.jsonl").read_text("utf-8").splitlines()
+    Path("one/pictures.jsonl").write_text("\n".join([json.dumps(json.loads(lines[0]) | odd), *lines[1:]]), "utf-8")
+    assert cli.main(["compare", "one", "one"]) == 3
+    assert "holds damaged scores" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_a_split_that_is_no_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for split in (5, ["val"], None):
+        Path("list.json").write_text(json.dumps({"images": [{"filename": "a.jpg", "split": split}]}))
+        assert evaluate("--split_list", "list.json") == 2
+        assert "list.json is no split list" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_cells_of_any_length_are_read() -> None:
+    with Path("said.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [("image", "caption", "candidates"), *((name, text, 200_000 * "x") for name, text in SAID.items())]
+        )
+    assert evaluate(predictions="said.csv") == 0
+
+
+@pytest.mark.usefixtures("here")
 def test_control_characters_of_strangers_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("--output_dir", "one") == 0
     write(SAID | {"a.jpg": "two \x1b]0;owned\x07 men\nall is well"}, "other.json")

@@ -19,6 +19,7 @@ from test_vocabulary import ENDLESS
 from showtell.errors import Problem
 from showtell.model.artefact import FORMAT_VERSION, Artefact, load_artefact, read_model_file, save_artefact
 from showtell.model.captioner import Captioner
+from showtell.model.encoder import Encoder
 from showtell.model.torch_captioner import TorchCaptioner
 from showtell.pictures import PictureOptions
 from showtell.vocabulary import Vocabulary
@@ -225,6 +226,23 @@ def test_an_incomplete_model_is_named(saved: Path, changes: dict[str, Any]) -> N
 def test_weights_that_do_not_fit_the_architecture_are_named(artefact: Artefact, sizes: dict[str, Any]) -> None:
     with pytest.raises(Problem, match="do not fit the architecture"):
         replace(artefact, decoder_options=replace(artefact.decoder_options, **sizes)).build()
+
+
+def test_a_network_that_the_file_does_not_hold_costs_no_memory(artefact: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is built where tensors have shapes and no numbers, until its weights are seen to be the file's."""
+    built: list[torch.device] = []
+    measure = Encoder._measure
+    monkeypatch.setattr(Encoder, "_measure", lambda self: (built.append(next(self.parameters()).device), measure(self))[1])
+    large = replace(artefact, encoder_options=replace(artefact.encoder_options, encoder="resnet18"))
+    with pytest.raises(Problem, match="the weights do not fit the architecture that it names"):
+        large.build()
+    assert built == [torch.device("meta")]
+
+
+def test_what_a_stranger_tells_of_its_training_is_plain(saved: Path) -> None:
+    odd = {"x": torch.zeros(3), "settings": {"augment": {5: {1, 2}}}, ("a", "pair"): 1}
+    told = load_artefact(rewrite(saved, training=odd, scores={"a": torch.zeros(2)}))
+    assert (told.training, told.scores) == ({"x": None, "settings": {"augment": {"5": None}}}, {"a": None})
 
 
 def test_a_mean_that_is_no_float_is_named(saved: Path, artefact: Artefact) -> None:

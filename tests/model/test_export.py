@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -93,6 +93,15 @@ def test_both_forms_hold_the_model_and_nothing_of_its_training_run(options: Expo
     for path in (file, folder):
         assert load_model(path).training == {"data": "scenes", "epochs": 3, "settings": {"augment": {"flip": 0.5}}}
     assert load_vocab(file.with_name("vocab.pkl")) == load_vocab(folder / "vocab.json") == load_model(folder).vocabulary
+
+
+@pytest.mark.parametrize("form", ["hub", "onnx"])
+def test_names_that_are_no_text_are_told_escaped(options: ExportOptions, checkpoint: Path, form: Literal["hub", "onnx"]) -> None:
+    odd = "sc\udce9nes"
+    artefact = load_model(checkpoint)
+    save_artefact(replace(artefact, training=artefact.training | {"data": odd}), checkpoint)
+    folder = export(replace(options, format=form, data_license=odd))
+    assert load_model(folder).training["data"] == odd if form == "hub" else odd not in (folder / "README.md").read_text("utf-8")
 
 
 def test_half_precision_halves_matrices_and_spares_the_rest(options: ExportOptions) -> None:

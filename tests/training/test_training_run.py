@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -629,6 +630,30 @@ def test_a_run_whose_words_changed_is_not_gone_on_with(tmp_path: Path, scenes: P
     words = load_vocab(settings.training.vocab).words
     save_vocab(Vocabulary((*words[:4], *words[:3:-1])), settings.training.vocab)
     with pytest.raises(WrongUse, match=r"has other words than .*vocab\.json now"):
+        run(replace(settings, training=replace(settings.training, resume=True, epochs=2)))
+
+
+DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "another thing in its place": lambda content: content.update(checkpoint=5),
+    "nothing in its place": lambda content: content.update(checkpoint={}),
+    "no optimiser": lambda content: content["checkpoint"].update(optimizer={}),
+    "no place": lambda content: content["checkpoint"].update(position={"epoch": "two"}),
+    "no random state": lambda content: content["checkpoint"]["processes"][0].update(random={}),
+    "no weights": lambda content: content["decoder"].clear(),
+    "no checksum": lambda content: content.pop("vocabulary_checksum"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_checkpoint_is_a_sentence(tmp_path: Path, scenes: Path, damage: Callable[[dict[str, Any]], Any]) -> None:
+    settings = small(tmp_path, scenes, epochs=1)
+    last = run(settings) / "last_model.pt"
+    content = torch.load(last, weights_only=True)
+    damage(content)
+    torch.save(content, last)
+    with pytest.raises(
+        Problem, match=r"last_model\.pt .*(this run cannot be gone on with: start from its best model|from its maker)"
+    ):
         run(replace(settings, training=replace(settings.training, resume=True, epochs=2)))
 
 

@@ -9,6 +9,7 @@ annotations/scenes_SPLIT.json          what is true of every picture, for the ju
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,7 @@ from showtell.data.scenes.options import SPLITS, ScenesOptions
 from showtell.data.scenes.png import png
 from showtell.data.scenes.scene import Scene
 from showtell.data.scenes.shapes import SHAPES
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, printable
 from showtell.machine import processors
 
 VERSION = 3
@@ -115,7 +116,8 @@ def _is_finished(options: ScenesOptions) -> bool:
         WrongUse: it holds another set, and `overwrite` is not set, or something that is not ours.
     """
     annotations, images = options.data / "annotations", options.data / "images"
-    if not annotations.exists() and all(path.name.startswith("scene_") or path.is_dir() for path in images.rglob("*")):
+    if not annotations.exists():
+        _check_all_ours(options.data)
         return False
     try:
         info = json.loads((annotations / f"scenes_{SPLITS[-1]}.json").read_text("utf-8"))["info"]
@@ -126,13 +128,35 @@ def _is_finished(options: ScenesOptions) -> bool:
         raise WrongUse(
             f"{options.data} holds pictures or annotations that are not built-in scenes: name another folder with --data."
         )
-    if info == _info(options):
-        return all(_pictures_in(images / split) == options.count(split) for split in SPLITS)
-    if options.overwrite:
-        return False
-    raise WrongUse(
-        f"{options.data} holds scenes made with other options: name another folder with --data, or replace them with --overwrite."
+    if info != _info(options) and not options.overwrite:
+        raise WrongUse(
+            f"{options.data} holds scenes made with other options: name another folder with --data, or replace them with "
+            "--overwrite."
+        )
+    if info == _info(options) and all(_pictures_in(images / split) == options.count(split) for split in SPLITS):
+        return True
+    _check_all_ours(options.data)
+    return False
+
+
+def _check_all_ours(folder: Path) -> None:
+    """See that nothing would be removed that was not drawn here.
+
+    Raises:
+        WrongUse: something would.
+    """
+    ours = re.compile(
+        rf"annotations/(captions|instances|scenes)_({'|'.join(SPLITS)})\.json|images/({'|'.join(SPLITS)})/scene_\d+\.png"
     )
+    folders = {"annotations", "images", *(f"images/{split}" for split in SPLITS)}
+    for name in ("annotations", "images"):
+        for path in sorted((folder / name).rglob("*")):
+            inside = path.relative_to(folder).as_posix()
+            if not ((inside in folders and path.is_dir()) or (ours.fullmatch(inside) and path.is_file())):
+                raise WrongUse(
+                    f"{folder} holds pictures or annotations that are not built-in scenes ({printable(inside)}): name another "
+                    "folder with --data, or move them away."
+                )
 
 
 def _pictures_in(folder: Path) -> int:

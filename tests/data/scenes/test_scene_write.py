@@ -152,6 +152,23 @@ def test_other_peoples_files_are_never_touched(tmp_path: Path, name: str) -> Non
     assert contents(tmp_path) == {name: b"{}"}
 
 
+def test_what_looks_like_ours_is_not_removed_either(written: Path, tmp_path: Path) -> None:
+    """Neither where a set lacks a picture and would be drawn again, nor where a picture's name begins as ours do."""
+    folder = Path(shutil.copytree(written, tmp_path / "set"))
+    (folder / "images/val/scene_1000001.png").unlink()
+    for name in ("annotations/my_boxes.json", "images/train/mine.jpg", "images/train/scene_holiday.png", "images/album/a.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("precious")
+        for overwrite in (False, True):
+            with pytest.raises(WrongUse, match=rf"not built-in scenes \({name}\)|not built-in scenes \(images/album\)"):
+                write_scenes(small(folder, overwrite=overwrite))
+        (folder / name).unlink()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "scene_holiday.jpg").write_text("precious")
+    with pytest.raises(WrongUse, match="not built-in scenes"):
+        write_scenes(small(tmp_path))
+
+
 def test_files_beside_the_set_stay(written: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     write_scenes(small(tmp_path))
