@@ -136,6 +136,8 @@ def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
             f"{path} is no table of captions: its first line must name the columns, image or image_id and caption, and it names "
             f"{', '.join(columns) or 'nothing'}."
         )
+    if twice := next((name for name in (*PICTURE_KEYS, *CAPTION_KEYS) if columns.count(name) > 1), None):
+        raise WrongUse(f"{path} has two columns {twice}: leave one.")
     reader.fieldnames = columns
     return (_whole(row, columns, delimiter, f"Line {reader.line_num} of {path}") for row in reader)
 

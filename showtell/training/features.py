@@ -190,12 +190,17 @@ def _check_space(views: Sequence[Shards], quiet: bool) -> None:
     free = shutil.disk_usage(folder).free
     if needed > 0.95 * free:
         raise Problem(
-            f"the feature cache needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free: "
+            f"the feature cache needs {_size(needed)} in {folder}, where {_size(free)} are free: "
             "point SHOWTELL_CACHE at a larger disk, or train with --no_cache_features."
         )
     kinds = f"{len(views)} views of {views[0].shape[0]:,} pictures" if len(views) > 1 else f"{views[0].shape[0]:,} pictures"
     row = " x ".join(map(str, views[0].shape[1:]))
-    say(f"The feature cache takes {needed / 1e9:.2f} GB more for {kinds}, {row} each; {free / 1e9:.0f} GB are free.", quiet)
+    say(f"The feature cache takes {_size(needed)} more for {kinds}, {row} each; {_size(free)} are free.", quiet)
+
+
+def _size(count: float) -> str:
+    """Bytes, for people."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _fill(shards: Shards, source: CaptionedPictures, encode: Encoding, batch_size: int, workers: int, quiet: bool) -> None:

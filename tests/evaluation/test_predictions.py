@@ -86,6 +86,7 @@ def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
         ('{"1": "a", "1": "b"}', WrongUse, "says twice what 1 is"),
         ('{"id": 1, "text": "a"}\n{"id": 2, "text": "a", "text": "b"}', WrongUse, "says twice what text is"),
         ('[{"image_id": 1, "caption": "a", "caption": "b"}]', WrongUse, "says twice what caption is"),
+        ("image_id,caption,caption\n1,a,b\n", WrongUse, "has two columns caption: leave one"),
         ('[{"image_id": true, "caption": "a"}]', WrongUse, "does not name the picture"),
         ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', Problem, "The quotation mark in line 2"),
         ("image,caption,split\na.jpg,a dog, running,val\n", WrongUse, "put its caption in quotation marks"),

@@ -329,14 +329,14 @@ def test_a_picture_that_cannot_be_read_keeps_its_number_in_whatever_file(
 def test_the_size_is_said_before_it_is_filled(cached: Callable[..., CachedFeatures], capsys: pytest.CaptureFixture[str]) -> None:
     cached(quiet=False, views=2)
     said = capsys.readouterr()
-    assert "GB more for 2 views of 6 pictures, 16 x 98 each" in said.out + said.err
+    assert "The feature cache takes 0.0 MB more for 2 views of 6 pictures, 16 x 98 each" in said.out + said.err
 
 
 def test_too_small_a_disk_is_named_before_anything_is_computed(
     cached: Callable[..., CachedFeatures], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 100))  # type: ignore[attr-defined]
-    with pytest.raises(Problem, match=r"feature cache needs .* GB in .*features.*SHOWTELL_CACHE .*--no_cache_features"):
+    with pytest.raises(Problem, match=r"feature cache needs .* MB in .*features.*SHOWTELL_CACHE .*--no_cache_features"):
         cached()
 
 
