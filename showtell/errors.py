@@ -39,9 +39,21 @@ def missing_extra(what: str, extra: str) -> Problem:
     return Problem(f'{what} needs packages that are not installed: pip install ".[{extra}]" in showtell\'s folder.')
 
 
-def out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    """Whether memory, the GPU's or the machine's, was too small: torch says so by kinds and sentences of its own."""
-    return isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
+@contextmanager
+def memory_sentence(sentence: str) -> Iterator[None]:
+    """What is too large for memory in this block, the GPU's or the machine's, as a sentence.
+
+    Raises:
+        Problem: with that sentence.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise Problem(sentence) from error
+    except RuntimeError as error:
+        if "out of memory" in str(error) or "allocate memory" in str(error):  # torch says so by sentences of its own
+            raise Problem(sentence) from error
+        raise
 
 
 def first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import tempfile
@@ -25,6 +26,15 @@ def cache_folder() -> Path:
 def as_utf8(text: str) -> bytes:
     """The text as bytes. File names that are no UTF-8 hold lone surrogates; these become \\udcff, which JSON reads as such."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def unpacked(content: bytes) -> bytes:
+    """What a file holds that may be packed by gzip, whatever it is called.
+
+    Raises:
+        OSError, EOFError, zlib.error: it is, and is damaged.
+    """
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
 
 
 @contextmanager

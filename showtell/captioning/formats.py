@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from showtell.captioning.inputs import picture_key
 from showtell.captioning.records import Record
 from showtell.errors import Problem, WrongUse, printable
-from showtell.files import as_utf8
+from showtell.files import as_utf8, unpacked
 
 COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "languages", "error")
 LARGEST_CELL = 2**31 - 1
@@ -198,8 +197,7 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
         Problem: the file is not there, or holds something else.
     """
     try:
-        raw = annotations.read_bytes()
-        content: Any = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+        content: Any = json.loads(unpacked(annotations.read_bytes()))
         image_ids = {image["file_name"]: image["id"] for image in content["images"]}
         if not {type(image_id) for image_id in image_ids.values()} <= {int, str}:
             raise TypeError

@@ -20,7 +20,7 @@ from showtell.captioning.output import NoOutput, output_for
 from showtell.captioning.records import Record, captioned, skipped
 from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
-from showtell.errors import Problem, WrongUse, out_of_memory
+from showtell.errors import WrongUse, memory_sentence
 from showtell.model.hub import BOX, find_in_box, find_model, is_box
 from showtell.search import SearchOptions
 
@@ -116,12 +116,8 @@ def _captions(batch: Batch, captioner: Captioner, search: SearchOptions) -> dict
     readable = [each for each in batch if isinstance(each, Opened)]
     if not readable:
         return {}
-    try:
+    with memory_sentence(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size."):
         captions = captioner.caption_pixels(np.stack([each.pixels for each in readable]), search)  # N x S x S x 3
-    except (RuntimeError, MemoryError) as error:
-        if out_of_memory(error):
-            raise Problem(f"{len(readable)} pictures at once do not fit into memory: lower batch_size or beam_size.") from error
-        raise
     return {each.job: caption for each, caption in zip(readable, captions, strict=True)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import zlib
@@ -15,7 +14,8 @@ from typing import Any
 from showtell.data.options import DataOptions
 from showtell.data.records import Record
 from showtell.errors import Problem, WrongUse
-from showtell.files import as_utf8, written_whole
+from showtell.files import as_utf8, unpacked, written_whole
+from showtell.vocabulary import captions_hash
 
 _OTHER_NAMES_FOR_VAL = {"valid", "validation", "dev"}
 
@@ -32,12 +32,12 @@ class Splits:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of both sets' image ids and captions, in their order; wherever the files lie."""
-        digest = hashlib.sha256()
-        for records in (self.train, self.val):
-            for record in records:
-                digest.update(as_utf8("\0".join([str(record.image_id), *record.captions, "\n"])))
-            digest.update(b"\0\0")
-        return digest.hexdigest()
+        return captions_hash(
+            text
+            for name, records in (("train", self.train), ("val", self.val))
+            for record in records
+            for text in (f"{name} {record.image_id}", *record.captions)
+        )
 
 
 def split_records(records: list[Record], options: DataOptions, seed: int) -> Splits:
@@ -156,8 +156,7 @@ def _listed(path: Path) -> Iterator[tuple[str, str]]:
 
 def _json(path: Path) -> Any:
     try:
-        content = path.read_bytes()
-        return json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+        return json.loads(unpacked(path.read_bytes()))
     except OSError as error:
         raise WrongUse(f"The split list {path} cannot be read ({error.strerror or error}); name another.") from error
     except (ValueError, EOFError, RecursionError, zlib.error) as error:

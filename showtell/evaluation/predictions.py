@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import zlib
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from showtell.captioning.formats import LARGEST_CELL
 from showtell.data.formats import check_quotes, json_lines
 from showtell.errors import Problem, WrongUse
+from showtell.files import unpacked
 
 PICTURE_KEYS = (
     "image_id",
@@ -76,8 +76,7 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+        return unpacked(path.read_bytes()).decode("utf-8-sig")
     except OSError as error:
         raise Problem(f"The predictions {path} cannot be read ({error.strerror or error}).") from error
     except (EOFError, zlib.error) as error:

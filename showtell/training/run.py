@@ -17,7 +17,7 @@ from showtell.data.batches import BatchOrder, CaptionedPictures, PictureSource, 
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import Splits, save_split_list, split_records
-from showtell.errors import Problem, WrongUse, first_line, out_of_memory
+from showtell.errors import Problem, WrongUse, first_line, memory_sentence
 from showtell.model.artefact import load_artefact, save_artefact
 from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
@@ -109,8 +109,12 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
 
     splits = split_records(read_records(plan.data), plan.data, options.seed)
     set_seed(options.seed)
-    with accelerator.main_process_first():
-        begun = _started(start, splits.train)
+    too_large = (
+        "a model of these sizes does not fit into memory: lower --embed_size, --hidden_size or --attention_dim, or name a "
+        "smaller --encoder."
+    )
+    with accelerator.main_process_first(), memory_sentence(too_large):
+        begun = start(splits.train)
     if checkpoint:  # its file may hold another by now
         with whole(folder / "last_model.pt"):
             begun.encoder.load_state_dict(encoder_of(checkpoint))
@@ -150,43 +154,26 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     return Outcome(best, SOME_SKIPPED if run.named and accelerator.num_processes == 1 else ALL_DONE)
 
 
-def _started(start: Callable[[Sequence[Record]], Start], records: Sequence[Record]) -> Start:
-    """The words and the model that a run begins with.
-
-    Raises:
-        Problem: the model does not fit into memory; and as `start`.
-    """
-    try:
-        return start(records)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise Problem(
-            "a model of these sizes does not fit into memory: lower --embed_size, --hidden_size or --attention_dim, or name a "
-            "smaller --encoder."
-        ) from error
-
-
 def _fit(run: Run) -> str:
     """Trains until the run ends; returns why it did. The log is closed whatever happens.
 
     Raises:
         Problem: a batch does not fit into memory, or a worker was killed; and as `fit`.
     """
+    too_large = (
+        f"a batch of {run.options.batch_size} pictures with all their captions does not fit into memory: start anew "
+        "(--overwrite) with a lower --batch_size, and with --accumulate so much higher, so that a step sees as many pictures "
+        "as before; or with fewer --captions_per_picture."
+    )
     try:
-        return fit(run)
+        with memory_sentence(too_large):
+            return fit(run)
     except RuntimeError as error:
-        if str(error).startswith("DataLoader worker"):  # ... (pid 7) is killed by signal: Killed
-            raise Problem(
-                f"a process that opens pictures has died ({first_line(error)}), most often for want of memory: go on with "
-                "--resume and fewer --workers."
-            ) from error
-        if not out_of_memory(error):
+        if not str(error).startswith("DataLoader worker"):  # ... (pid 7) is killed by signal: Killed
             raise
         raise Problem(
-            f"a batch of {run.options.batch_size} pictures with all their captions does not fit into memory: start anew "
-            "(--overwrite) with a lower --batch_size, and with --accumulate so much higher, so that a step sees as many pictures "
-            "as before; or with fewer --captions_per_picture."
+            f"a process that opens pictures has died ({first_line(error)}), most often for want of memory: go on with "
+            "--resume and fewer --workers."
         ) from error
     finally:
         run.log.close()

@@ -404,6 +404,12 @@ def test_the_best_model_of_a_run_that_its_steps_ended_stays_the_best(
     assert read_model_file(folder / "last_model.pt")["checkpoint"]["stopping"]["best"] == 2.45
 
 
+def test_a_model_that_is_too_large_for_memory_is_a_sentence(tmp_path: Path, scenes: Path) -> None:
+    with pytest.raises(Problem, match="a model of these sizes does not fit into memory: lower --embed_size"):
+        run(small(tmp_path, scenes, hidden_size=1 << 40))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("minutes", [0.0, 5.0])
 def test_a_loss_that_is_not_finite_stops_it_and_leaves_the_last_good_checkpoint(
     tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch, minutes: float
