@@ -179,6 +179,11 @@ def json_lines(text: str, path: Path, object_of: Callable[[list[tuple[str, Any]]
                 raise Problem(f"{path} is broken JSON at line {number} ({error.msg}); fetch or write it again.") from error
 
 
+def one_kind_of_line(text: str) -> str:
+    """The text with lines that end as Unix's do: Excel for the Mac ends them with a carriage return alone."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def check_quotes(text: str, delimiter: str, path: Path) -> None:
     """See that no quotation mark of a table opens what nothing closes: all that follows would be one caption.
 
@@ -203,6 +208,7 @@ def _table(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
 
 
 def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[str, str | None, Iterable[str]]]:
+    text = one_kind_of_line(text)
     text = re.sub(r"\A(?:[^\S\n]*\n)+", "", text)  # empty lines; a tab before the first name is an empty name, of pandas's index
     first_line = text.split("\n", 1)[0]
     wanted = {options.image_column.lower(), options.caption_column.lower()}
@@ -254,7 +260,7 @@ def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[
 
 def _cells(line: str, delimiter: str) -> list[str]:
     """The header's names; case and spaces do not count."""
-    return [cell.strip(' "\r').lower() for cell in line.split(delimiter)]
+    return [cell.strip(' "').lower() for cell in line.split(delimiter)]
 
 
 def _names_picture(cell: str) -> bool:
@@ -271,12 +277,12 @@ def _column(setting: str, asked: str, columns: list[str], path: Path) -> str:
     for column in columns:
         if column.lower() == asked.lower():
             return column
-    if not any(columns):
+    if columns and not any(columns):
         raise WrongUse(f"{path} has no head line that names its columns: add one, such as image,caption.")
     others = {DataOptions.image_column, DataOptions.caption_column, "split"}  # they hold what their names say
     nearest = get_close_matches(asked, [column for column in columns if column.lower() not in others], n=1, cutoff=0.0)
     advice = f"; set {setting} to {nearest[0]}, say" if nearest else f"; name it with {setting}"
-    raise WrongUse(f"{path} has no column {asked} (it has {', '.join(columns)}){advice}.")
+    raise WrongUse(f"{path} has no column {asked} (it has {', '.join(columns) or 'none'}){advice}.")
 
 
 def _grouped(lines: Iterable[tuple[str, str | None, Iterable[str]]], path: Path) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from showtell.captioning.formats import LARGEST_CELL
-from showtell.data.formats import check_quotes, json_lines
+from showtell.data.formats import check_quotes, json_lines, one_kind_of_line
 from showtell.errors import Problem, WrongUse
 from showtell.files import unpacked
 
@@ -124,6 +124,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
+    text = one_kind_of_line(text)
     first = text.partition("\n")[0]
     delimiter = max("\t,;|", key=first.count)
     check_quotes(text, delimiter, path)

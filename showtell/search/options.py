@@ -9,6 +9,10 @@ from typing import Literal, get_args
 Method = Literal["beam", "greedy", "sample"]
 
 
+MOST = 10_000
+"""Of beams, captions and words: more than anybody wants, and than memory may hold."""
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """How a caption is found, given the model's probabilities of every next word."""
@@ -47,6 +51,11 @@ class SearchOptions:
             )
             if (getattr(self, name) or 0) < least
         ]  # fmt: skip
+        found += [
+            f"{name} is {getattr(self, name)}; it can be {MOST:,} at most."
+            for name in ("beam_size", "n_best", "max_length")
+            if getattr(self, name) > MOST
+        ]
         if self.min_length > self.max_length:
             found.append(f"min_length is {self.min_length}, above max_length {self.max_length}.")
         if not -10 <= self.length_penalty <= 10:

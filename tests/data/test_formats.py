@@ -78,6 +78,7 @@ def test_karpathy(tmp_path: Path) -> None:
     [
         'image,caption\na.jpg,"A dog, wet."\na.jpg,Two dogs\nb.jpg,A bird.\n',
         "\ufeffImage;Caption\r\na.jpg;A dog, wet.\r\nb.jpg;A bird.\r\n\r\na.jpg;Two dogs\r\n",
+        'image,caption\ra.jpg,"A dog, wet."\ra.jpg,Two dogs\rb.jpg,A bird.\r',  # of Excel for the Mac
         "id\tcaption\timage\n1\tA dog, wet.\ta.jpg\n2\tTwo dogs\ta.jpg\n3\tA bird.\tb.jpg",
         "image,caption\na.jpg,A dog, wet.\na.jpg,Two dogs\nb.jpg,A bird.\n",  # nobody quoted
         "image| comment_number| caption\na.jpg| 0| A dog, wet.\na.jpg| 1| Two dogs\nb.jpg| 0| A bird.\n",

@@ -47,6 +47,7 @@ def test_json_layouts(tmp_path: Path, layout: str) -> None:
     "text",
     [
         'image_id,caption\n391895,a man on a bike\n60623,"a woman, eating"\n',
+        'image_id,caption\r391895,a man on a bike\r60623,"a woman, eating"\r',  # of Excel for the Mac
         "Image_ID\tcaption\n391895\ta man on a bike\n60623\ta woman, eating\n",
         "\ufeff" + "\n".join(map(json.dumps, COCO)) + "\n\n",
         json.dumps(COCO, indent=1),

@@ -20,6 +20,7 @@ def test_defaults_are_sound() -> None:
     [
         (SearchOptions(beam_size=0), ["beam_size is 0", "n_best is 1, more than the 0 beams"]),
         (SearchOptions(min_length=4, max_length=3), ["min_length is 4, above max_length 3"]),
+        (SearchOptions(beam_size=10**30, max_length=10**4 + 1), ["beam_size is 1000", "max_length is 10001; it can be 10,000"]),
         (SearchOptions(min_length=0), ["min_length is 0"]),
         (SearchOptions(search="sample", seed=-1), ["seed is -1; it must be at least 0"]),
         (SearchOptions(length_penalty=nan, temperature=nan), ["length_penalty is nan", "temperature is nan"]),
