@@ -170,6 +170,7 @@ def test_references_that_name_no_files(tmp_path: Path, document: object) -> None
     [
         ("picture,comment\na.jpg,A dog\n", WrongUse, "no column image (it has picture, comment); set image_column to picture"),
         ("image,captain\na.jpg,A dog\n", WrongUse, "no column caption (it has image, captain); set caption_column to captain"),
+        ("{}", WrongUse, "has no column caption (it has none); name it with caption_column"),
         ('{"image": 3}', WrongUse, "has no column caption (it has image); name it with caption_column"),
         (b"PK\x03\x04\x14\x00\xff", Problem, "is an archive, such as Excel's; save the table as CSV"),
         ("a.jpg\nb.jpg\n", WrongUse, "names pictures, but has no captions"),
