@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from showtell import __version__
-from showtell.errors import Problem, WrongUse, missing_extra, printable
+from showtell.errors import NOTHING_TO_FINETUNE, Problem, WrongUse, missing_extra, printable
 
 INTERRUPTED = 130
 TRAIN_PACKAGES = ("torch", "torchvision", "accelerate", "safetensors", "tensorboard")
@@ -59,7 +59,8 @@ def _finetune(call: Call) -> int:
     settings = fill(FinetuneSettings(), call.arguments, prog=call.prog, config=call.config)  # --help needs no model
     from showtell.model.hub import load_model
 
-    assert settings.training.pretrained_path is not None
+    if settings.training.pretrained_path is None:
+        raise WrongUse(NOTHING_TO_FINETUNE)
     artefact = load_model(settings.training.pretrained_path)
     words = artefact.vocabulary
     chosen = {"tokenizer": words.tokenizer, "min_frequency": words.min_frequency, "max_words": words.max_words}
@@ -205,7 +206,7 @@ def main(arguments: Sequence[str] | None = None, config: object | None = None) -
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAIN_PACKAGES:
             raise
-        return _complain(str(missing_extra(f"showtell {words[0]}", "train")), Problem.status)
+        return _complain(str(missing_extra(f"showtell {_command(words)}", "train")), Problem.status)
     except BrokenPipeError:  # whoever read our output has left, `head` for instance: nobody to talk to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Problem.status
@@ -226,17 +227,20 @@ def _run(words: list[str], config: object | None) -> int:
     if "--version" in words:
         print(f"showtell {__version__}")
         return 0
-    for length in (2, 1):  # `data scenes` is two words long
-        name = " ".join(words[:length])
-        if name in COMMANDS:
-            prog = f"showtell {name}" if config is None else Path(sys.argv[0]).name
-            return COMMANDS[name].run(Call(words[length:], prog, config))
+    if name := _command(words):
+        prog = f"showtell {name}" if config is None else Path(sys.argv[0]).name
+        return COMMANDS[name].run(Call(words[len(name.split()) :], prog, config))
     group = f"{words[0]} " if words and any(name.startswith(f"{words[0]} ") for name in COMMANDS) else ""
     asked = words[1 if group else 0 :]
     if not asked or asked[0] in ("-h", "--help"):
         print(_help(group))
         return 0 if asked else WrongUse.status
     raise WrongUse(f"There is no command {' '.join(words[:2]) if group else words[0]}{_nearest(words)}; see showtell --help.")
+
+
+def _command(words: list[str]) -> str | None:
+    """The command that is called: `data scenes` is two words long."""
+    return next((name for length in (2, 1) if (name := " ".join(words[:length])) in COMMANDS), None)
 
 
 def _nearest(words: list[str]) -> str:

@@ -10,6 +10,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 
 class Problem(Exception):
@@ -24,6 +25,7 @@ class WrongUse(Problem):
     status = 2
 
 
+NOTHING_TO_FINETUNE = "No model to fine-tune: name one with --pretrained_path."
 JOINERS = "\u200c\u200d"
 """Invisible signs inside words of some languages, which do no harm."""
 
@@ -63,11 +65,12 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
-def disk_sentences(path: Path) -> Iterator[None]:
+def disk_sentences(path: Path, done: Literal["read", "written"] = "written") -> Iterator[None]:
     """What the disk refuses in this block, as a sentence.
 
     Args:
         path: what it names where the error names no file.
+        done: what is done to it there.
 
     Raises:
         Problem: something could not be read or written.
@@ -81,5 +84,5 @@ def disk_sentences(path: Path) -> Iterator[None]:
             ) from error
         advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be read and written"
         raise Problem(
-            f"{error.filename or path} cannot be written ({error.strerror or error}): {advice}, then run this again."
+            f"{error.filename or path} cannot be {done} ({error.strerror or error}): {advice}, then run this again."
         ) from error

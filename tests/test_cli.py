@@ -86,6 +86,15 @@ def test_what_went_wrong_is_a_sentence_and_a_status(
     assert "Traceback" not in printed
 
 
+def test_a_command_of_two_words_is_named_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def no_torch(call: cli.Call) -> int:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setitem(cli.COMMANDS, "data features", cli.Command("", no_torch))
+    assert cli.main(["data", "features", "--quiet"]) == 3
+    assert "showtell data features needs packages that are not installed" in capsys.readouterr().err
+
+
 def test_a_bug_keeps_its_traceback(command: Any) -> None:
     command(ModuleNotFoundError("No module named 'showtell.nothing'", name="showtell.nothing"))
     with pytest.raises(ModuleNotFoundError):

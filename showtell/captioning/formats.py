@@ -14,12 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 from showtell.captioning.inputs import picture_key
 from showtell.captioning.records import Record
+from showtell.data.tables import csv_rows
 from showtell.errors import Problem, WrongUse, printable
 from showtell.files import as_utf8, unpacked
 
 COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "languages", "error")
-LARGEST_CELL = 2**31 - 1
-"""csv refuses cells beyond 131,072 characters by default; many candidates take more."""
 
 
 class Entry(NamedTuple):
@@ -124,9 +123,8 @@ class Csv(_ByName):
                 row = b""
 
     def decode(self, line: bytes) -> Entry:
-        csv.field_size_limit(LARGEST_CELL)
         try:
-            (row,) = csv.reader(io.StringIO(line.decode(), newline=""))
+            (row,) = csv_rows(line.decode())
         except csv.Error as error:
             raise ValueError(str(error)) from error
         record = dict(zip(COLUMNS, row, strict=True))

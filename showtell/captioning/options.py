@@ -50,8 +50,9 @@ class CaptioningOptions:
             found.append(f"language is {self.language}, but {self.model} has a language of its own: it is for the box.")
         if self.workers < 0:
             found.append(f"workers is {self.workers}; it cannot be negative.")
-        if "," in (self.language or "") and self.output is not None and self.output.suffix == ".json":
-            found.append(f"language is {self.language}, but COCO results hold one: name one, or an output of .jsonl or .csv.")
+        spoken = self.language or (self.model.name if self.model and self.model.parts[0] == "box" else "")
+        if "," in spoken and self.output is not None and self.output.suffix == ".json":
+            found.append(f"language is {spoken}, but COCO results hold one: name one, or an output of .jsonl or .csv.")
         if self.output is not None and self.output.suffix not in (".jsonl", ".csv", ".json"):
             found.append(f"output is {self.output}; its name must end in .jsonl, .csv or .json (COCO results).")
         if self.annotations is not None and (self.output is None or self.output.suffix != ".json"):

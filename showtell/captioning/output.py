@@ -79,7 +79,7 @@ class Output(NoOutput):
         self._file: Any = None
         if not overwrite and any(file.exists() for file in self._files()):
             check_provenance(made_with, path)
-            with disk_sentences(path):
+            with disk_sentences(path, "read"):
                 self._read()
 
     def _files(self) -> tuple[Path, ...]:

@@ -27,7 +27,7 @@ from showtell.errors import Problem, disk_sentences
 TRIES = 5
 """Times in a row that the connection may break without a byte gained."""
 PAUSE = 1.0
-"""Seconds before the second try; each further pause is twice as long."""
+"""Seconds before going on where the connection broke; twice as many after each try in a row that gained nothing."""
 _PIECE = 2**20
 
 

@@ -8,7 +8,7 @@ Formats, and where each comes from:
   `dataset_flickr8k.json`, `dataset_flickr30k.json`: `images` with `filename`, `imgid`, `split` and `sentences`, each with `raw`;
   for COCO also `filepath` and `cocoid`. Variants with `id`, `file_name`, `captions` or plain sentences are understood.
 - `table`: CSV or TSV with a header, or divided by `;` or `|` (Flickr30k's `results.csv`); without a header, the file name comes
-  first and the caption last (Flickr8k's `Flickr8k.token.txt`).
+  first and the caption second (Flickr8k's `Flickr8k.token.txt`).
 - `jsonl`: a JSON object a line (or a list of objects) with a file name and a caption or a list of them (Hugging Face's
   `metadata.jsonl`; the columns are settings).
 - `folder`: a `.txt` beside each picture, a caption a line.
@@ -16,9 +16,7 @@ Formats, and where each comes from:
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import re
 import zlib
@@ -26,11 +24,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from showtell.data.options import DataOptions, Format
+from showtell.data.tables import file_name, read_table
 from showtell.errors import Problem, WrongUse, first_line
-from showtell.pictures import PICTURE_SUFFIXES, list_pictures
+from showtell.pictures import list_pictures
 
 Row = tuple[int | str, str, str | None, tuple[str, ...]]
 """Picture id, file name as the annotations give it, split (where they tell), captions (without empty ones)."""
@@ -179,97 +178,17 @@ def json_lines(text: str, path: Path, object_of: Callable[[list[tuple[str, Any]]
                 raise Problem(f"{path} is broken JSON at line {number} ({error.msg}); fetch or write it again.") from error
 
 
-def one_kind_of_line(text: str) -> str:
-    """The text with lines that end as Unix's do: Excel for the Mac ends them with a carriage return alone."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def check_quotes(text: str, delimiter: str, path: Path) -> None:
-    """See that no quotation mark of a table opens what nothing closes: all that follows would be one caption.
-
-    Raises:
-        Problem: one does; the sentence tells its line.
-    """
-    if text.count('"') % 2 == 0:
-        return
-    lines, begin = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 0
-    try:
-        for _ in lines:
-            begin = lines.line_num
-    except csv.Error as error:
-        if "unexpected end" in str(error) or "field limit" in str(error):
-            raise Problem(
-                f"The quotation mark in line {begin + 1} of {path} is never closed; close it, or leave it out."
-            ) from error
-
-
 def _table(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
     return _grouped(_table_lines(text, path, options), path)
 
 
 def _table_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[str, str | None, Iterable[str]]]:
-    text = one_kind_of_line(text)
-    text = re.sub(r"\A(?:[^\S\n]*\n)+", "", text)  # empty lines; a tab before the first name is an empty name, of pandas's index
-    first_line = text.split("\n", 1)[0]
-    wanted = {options.image_column.lower(), options.caption_column.lower()}
-    found = {d: _cells(first_line, d) for d in "\t,;|"}
-    delimiter = max(found, key=lambda d: (len(wanted & set(found[d])), _names_picture(found[d][0]), first_line.count(d)))
-    quoting: Literal[0, 3] = (
-        csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
-    )  # Flickr30k's table has lone quotation marks
-    if quoting != csv.QUOTE_NONE:
-        check_quotes(text, delimiter, path)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
-
-    columns = found[delimiter]
-    split_at: int | None = None
-    if headless := _names_picture(columns[0]):
-        image_at, caption_at = 0, len(columns) - 1
-        if caption_at == 0:
-            raise WrongUse(f"{path} names pictures, but has no captions: write a caption after each name, or name another file.")
-    else:
-        image_at = columns.index(_column("image_column", options.image_column, columns, path))
-        caption_at = columns.index(_column("caption_column", options.caption_column, columns, path))
-        split_at = columns.index("split") if "split" in columns else None
-
-    try:
-        for cells in lines:
-            if not any(cells) or (lines.line_num == 1 and not headless):
-                continue
-            while len(cells) > len(columns) and not cells[-1].strip():
-                cells.pop()
-            if len(cells) < len(columns):
-                raise Problem(
-                    f"Line {lines.line_num} of {path} has {len(cells)} columns where the first line has {len(columns)}; mend it."
-                )
-            if caption_at == len(columns) - 1:  # a caption with commas that nobody quoted
-                cells[caption_at:] = [delimiter.join(cells[caption_at:])]
-            elif len(cells) > len(columns):
-                raise Problem(
-                    f"Line {lines.line_num} of {path} has {len(cells)} columns where the first line has {len(columns)}; put its "
-                    "caption in quotation marks."
-                )
-            yield (
-                _file_name(cells[image_at].strip()),
-                cells[split_at].strip() if split_at is not None else None,
-                [cells[caption_at]],
-            )
-    except csv.Error as error:
-        raise Problem(f"Line {lines.line_num} of {path} cannot be read as a table ({error}); mend it.") from error
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    """The header's names; case and spaces do not count."""
-    return [cell.strip(' "').lower() for cell in line.split(delimiter)]
-
-
-def _names_picture(cell: str) -> bool:
-    return Path(_file_name(cell)).suffix.lower() in PICTURE_SUFFIXES
-
-
-def _file_name(cell: str) -> str:
-    """Flickr's lists number the captions: `photo.jpg#3`."""
-    return re.sub(r"#\d+$", "", cell)
+    asked = options.image_column.lower(), options.caption_column.lower()
+    table = read_table(text, path, asked[:1], asked[1:], unnamed=asked)
+    image = _column("image_column", options.image_column, table.columns, path)
+    caption = _column("caption_column", options.caption_column, table.columns, path)
+    for row in table.rows:
+        yield file_name(row[image]), row.get("split", "").strip(), [row[caption]]
 
 
 def _column(setting: str, asked: str, columns: list[str], path: Path) -> str:
@@ -316,5 +235,3 @@ _READERS: dict[str, Callable[[str, Path, DataOptions], Iterator[Row]]] = {
     "table": _table,
     "jsonl": _jsonl,
 }
-
-__all__ = ["Row", "read_rows", "recognise"]

@@ -47,30 +47,37 @@ def split_records(records: list[Record], options: DataOptions, seed: int) -> Spl
         WrongUse: there is no split of the asked name, one for both, or there are too few pictures to divide.
     """
     named = split_names(records)
-    pool = split(records, options.train_split) if named else records
+    pool = split(records, options.train_split, "train_split") if named else records
     if options.val_split in named:
         pool = [record for record in pool if record.split != options.val_split]  # restval is part of train, or for validation
         if not pool:
             raise WrongUse(
                 f"train_split and val_split are both {options.val_split} (the data have {', '.join(named)}): name two of them."
             )
-        return Splits(pool, split(records, options.val_split))
+        return Splits(pool, split(records, options.val_split, "val_split"))
     asked_for = options.val_split != DataOptions.val_split
     if named and (asked_for or _OTHER_NAMES_FOR_VAL & set(named)):
         raise _no_split(options.val_split, named, "val_split")
     return _by_share(pool, options.val_fraction, seed)
 
 
-def split(records: list[Record], name: str) -> list[Record]:
-    """The pictures of one split. Karpathy's `restval` (COCO's validation pictures that he left for training) is part of `train`.
+def belongs(record: Record, name: str) -> bool:
+    """Whether a picture is of a split; Karpathy's `restval` (COCO's validation pictures left for training) is `train`'s."""
+    return record.split == name or (name == "train" and record.split == "restval")
+
+
+def split(records: list[Record], name: str, setting: str) -> list[Record]:
+    """The pictures of one split.
+
+    Args:
+        setting: what named it, for the sentence.
 
     Raises:
         WrongUse: there is no such split; the sentence names those that are there.
     """
-    wanted = {name, "restval"} if name == "train" else {name}
-    found = [record for record in records if record.split in wanted]
+    found = [record for record in records if belongs(record, name)]
     if not found:
-        raise _no_split(name, split_names(records), "train_split" if name == "train" else "the split")
+        raise _no_split(name, split_names(records), setting)
     return found
 
 
@@ -116,7 +123,12 @@ def assign_splits(records: list[Record], split_list: Path) -> list[Record]:
     for name, split_name in _listed(split_list):
         if by_name.setdefault(name, split_name) != split_name:
             raise WrongUse(f"{split_list} puts {name} into two splits ({by_name[name]}, {split_name}); give it one.")
-    assigned = [record._replace(split=_lookup(record, by_name)) for record in records]
+    ids = {str(record.image_id) for record in records}  # what is one picture's id is no other's file name
+    names = {name: split_name for name, split_name in by_name.items() if name not in ids}
+    assigned = [
+        record._replace(split=by_name.get(str(record.image_id)) or names.get(record.path.name) or names.get(record.path.stem))
+        for record in records
+    ]
     if not any(record.split for record in assigned):
         raise WrongUse(f"{split_list} names none of the {len(records)} pictures; name the list that belongs to these data.")
     return assigned
@@ -127,13 +139,6 @@ def save_split_list(splits: Splits, path: Path) -> None:
     listed = {"train": [record.image_id for record in splits.train], "val": [record.image_id for record in splits.val]}
     with written_whole(path) as file:
         file.write(as_utf8(json.dumps(listed, ensure_ascii=False)))
-
-
-def _lookup(record: Record, by_name: dict[str, str]) -> str | None:
-    for name in (str(record.image_id), record.path.name, record.path.stem):
-        if name in by_name:
-            return by_name[name]
-    return None
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str]]:

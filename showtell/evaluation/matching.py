@@ -36,18 +36,18 @@ class Matched:
     """Captions that say of a picture what was said of it before."""
 
 
-def choose_split(records: Sequence[Record], name: str | None) -> tuple[list[Record], str | None]:
-    """The pictures to score, and the name of their split: as named, else val where there is one, else all.
+def choose_split(records: Sequence[Record], name: str | None, usual: str) -> tuple[list[Record], str | None]:
+    """The pictures to score, and the name of their split: as named, else the usual one where it is there, else all.
 
     Raises:
-        WrongUse: there is no such split, or there are several and none is val.
+        WrongUse: there is no such split, or there are several and none is the usual one.
     """
     names = split_names(records)
     if name is None:
-        name = "val" if "val" in names else names[0] if len(names) == 1 else None
+        name = usual if usual in names else names[0] if len(names) == 1 else None
         if name is None and names:
             raise WrongUse(f"The data have the splits {', '.join(names)}; name the one to score with --split.")
-    return (list(records), None) if name is None else (split(list(records), name), name)
+    return (list(records), None) if name is None else (split(list(records), name, "split"), name)
 
 
 def match(predictions: Iterable[Prediction], records: Sequence[Record], wanted: Sequence[Record], source: Path) -> Matched:

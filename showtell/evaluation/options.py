@@ -18,7 +18,7 @@ class EvaluationOptions:
     predictions: Path | None = None
     """Captions to score instead: COCO results, JSONL or CSV, with file names or image ids."""
     split: str | None = None
-    """The split to score; by default val where the data have one, else all pictures."""
+    """The split to score; by default that of val_split, where the data have it, else all pictures."""
     partial: bool = False
     """Score the pictures that have both captions and references, and count what only one of them has, instead of refusing."""
     output_dir: Path = Path("evaluation")

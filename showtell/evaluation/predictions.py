@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from showtell.captioning.formats import LARGEST_CELL
-from showtell.data.formats import check_quotes, json_lines, one_kind_of_line
+from showtell.data.formats import json_lines
+from showtell.data.tables import read_table
 from showtell.errors import Problem, WrongUse
 from showtell.files import unpacked
 
@@ -67,7 +65,7 @@ def read_predictions(path: Path) -> list[Prediction]:
         raise WrongUse(f"{path} says twice what {name} is: leave one.") from None
     except json.JSONDecodeError as error:
         raise Problem(f"{path} is broken JSON at line {error.lineno} ({error.msg}); write it again.") from error
-    except (csv.Error, RecursionError, ValueError) as error:  # ValueError: a number of five thousand digits
+    except (RecursionError, ValueError) as error:  # ValueError: a number of five thousand digits
         raise Problem(f"{path} cannot be read as captions ({error}); mend it.") from error
     if not predictions:
         raise WrongUse(f"{path} holds no captions.")
@@ -124,32 +122,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _rows(text: str, path: Path) -> Iterator[Mapping[str, str]]:
-    text = one_kind_of_line(text)
-    first = text.partition("\n")[0]
-    delimiter = max("\t,;|", key=first.count)
-    check_quotes(text, delimiter, path)
-    csv.field_size_limit(LARGEST_CELL)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = [column.strip().lower() for column in reader.fieldnames or ()]
-    if not set(columns) & set(PICTURE_KEYS) or not set(columns) & set(CAPTION_KEYS):
+    table = read_table(text, path, PICTURE_KEYS, CAPTION_KEYS, unnamed=("image", "caption"))
+    if not set(table.columns) & set(PICTURE_KEYS) or not set(table.columns) & set(CAPTION_KEYS):
         raise WrongUse(
             f"{path} is no table of captions: its first line must name the columns, image or image_id and caption, and it names "
-            f"{', '.join(columns) or 'nothing'}."
+            f"{', '.join(filter(None, table.columns)) or 'nothing'}."
         )
-    if twice := next((name for name in (*PICTURE_KEYS, *CAPTION_KEYS) if columns.count(name) > 1), None):
-        raise WrongUse(f"{path} has two columns {twice}: leave one.")
-    reader.fieldnames = columns
-    return (_whole(row, columns, delimiter, f"Line {reader.line_num} of {path}") for row in reader)
-
-
-def _whole(row: dict[str | Any, Any], columns: list[str], delimiter: str, line: str) -> Mapping[str, str]:
-    """The row with a caption that nobody quoted put together again, where it stands last."""
-    more = row.pop(None, [])
-    while more and not more[-1].strip():
-        more.pop()
-    if more and columns[-1] not in CAPTION_KEYS:
-        raise WrongUse(f"{line} has more cells than the first line has names: put its caption in quotation marks.")
-    return row | {columns[-1]: delimiter.join([row[columns[-1]], *more])} if more else row
+    return table.rows
 
 
 # ----------------------------------------------------------------------------------------------------------- one of them

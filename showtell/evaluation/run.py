@@ -23,6 +23,7 @@ from showtell.captioning.provenance import load_provenance, provenance_path
 from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
+from showtell.data.splits import belongs
 from showtell.errors import Problem, WrongUse
 from showtell.evaluation.matching import Matched, choose_split, match, named, references_hash
 from showtell.evaluation.options import EvaluationOptions
@@ -51,7 +52,7 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
         raise WrongUse("Nothing to score: name a model with --model, or captions with --predictions.")
     _check_output(options)
     records = read_records(data, need_pictures=options.model is not None)
-    wanted, split = choose_split(records, options.split)
+    wanted, split = choose_split(records, options.split, data.val_split)
     if options.model is not None:
         if split is None:
             _say(
@@ -73,7 +74,7 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
         )
     _say(f"Scoring {len(matched.captions):,} captions on {', '.join(metrics.metrics)} ...", options.quiet)
     origin = _origin(options, search)
-    training = [caption for record in records if record.split in (data.train_split, "restval") for caption in record.captions]
+    training = [caption for record in records if belongs(record, data.train_split) for caption in record.captions]
     place = f"{(data.annotations or data.data).name}/{split or 'all'}"
     scores = score(
         matched.captions, [record.captions for record in matched.records], tokens=metrics.tokens, metrics=metrics.metrics,

@@ -16,6 +16,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from showtell.errors import WrongUse
 from showtell.model.grid import GridShape
 from showtell.model.hub import BOX, find_in_box, find_model, is_box, is_exported
 from showtell.pictures import PictureOptions, open_picture, shape
@@ -137,8 +138,16 @@ class Captioner(ABC):
     def caption(self, source: Source | list[Source], options: SearchOptions | None = None) -> Caption | list[Caption]:
         """Captions one picture, or several in one batch.
 
+        Args:
+            source: a path, bytes, an open file, or a picture of Pillow's; or a list of these.
+            options: how to search; beam search with five beams by default.
+
+        Returns:
+            A caption, or one for each of the list.
+
         Raises:
             Problem: a picture cannot be read.
+            WrongUse: the options do not fit together.
         """
         if isinstance(source, list):
             pixels = [shape(open_picture(each, self.pictures), self.pictures)[0] for each in source]
@@ -154,8 +163,16 @@ class Captioner(ABC):
 
         Returns:
             N captions.
+
+        Raises:
+            WrongUse: the pixels are of another kind or size, or the options do not fit together.
         """
-        options = options or SearchOptions()
+        options, size = options or SearchOptions(), self.pictures.picture_size
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
+            raise WrongUse(
+                f"the pixels are {pixels.dtype} {' x '.join(map(str, pixels.shape))}, and this model takes uint8 "
+                f"N x {size} x {size} x 3: make them with showtell.pictures.shape."
+            )
         return self._say(self._look(pixels), options, [_chance(each, options.seed) for each in pixels])
 
     def knows(self, word: str) -> bool:

@@ -10,7 +10,7 @@ from showtell.errors import WrongUse
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` takes cuda, then mps, then cpu; a device that is not there is refused.
+    """`auto` takes cuda, then mps, then cpu; a device that is not there is refused. Numbers as in `cuda:1` choose one of several.
 
     Raises:
         WrongUse: the device named is not on this machine.
@@ -18,11 +18,12 @@ def resolve_device(device: str) -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, is_there in there.items() if is_there))
-    if not there.get(device.split(":")[0], False):
-        raise WrongUse(
-            f"device {device} is not on this machine: use one of {', '.join(k for k, v in there.items() if v)}, or auto."
-        )
-    return torch.device(device)
+    try:
+        if there.get(device.split(":")[0], False):
+            return torch.device(device)
+    except RuntimeError:  # a number that is none
+        pass
+    raise WrongUse(f"device {device} is not on this machine: use one of {', '.join(k for k, v in there.items() if v)}, or auto.")
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Grid = Literal["pooled", "dilated", "native"]
 
@@ -45,8 +45,12 @@ class EncoderOptions:
         found = []
         if self.unfrozen_groups < 0:
             found.append(f"unfrozen_groups is {self.unfrozen_groups}; it cannot be negative.")
-        if self.pixel_std is not None and min(self.pixel_std) <= 0:
-            found.append(f"pixel_std is {self.pixel_std}; each must be above 0.")
+        if self.grid not in get_args(Grid):
+            found.append(f"grid is {self.grid!r:.40}; it must be one of {', '.join(get_args(Grid))}.")
+        if self.pixel_mean is not None and not all(map(isfinite, self.pixel_mean)):
+            found.append(f"pixel_mean is {self.pixel_mean}; each must be a finite number.")
+        if self.pixel_std is not None and not all(0 < each < inf for each in self.pixel_std):
+            found.append(f"pixel_std is {self.pixel_std}; each must be above 0 and finite.")
         return found
 
 

@@ -159,8 +159,9 @@ def _written_out(model: ModelProto) -> ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Its advice about its own options goes to the root logger."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

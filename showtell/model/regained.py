@@ -46,8 +46,8 @@ def regain(folder: Path) -> Artefact:
     graphs: dict[str, Arrays] = {}
     parts: dict[str, dict[str, Tensor]] = {"encoder": {}, "decoder": {}}
     try:
-        encoder = Encoder(options_of(EncoderOptions, content["architecture"]["encoder"]), content["pictures"]["picture_size"])
-        with torch.device("meta"):  # for the names of its weights
+        with torch.device("meta"):  # for the names of their weights
+            encoder = Encoder(options_of(EncoderOptions, content["architecture"]["encoder"]), content["pictures"]["picture_size"])
             decoder = Decoder(options_of(DecoderOptions, content["architecture"]["decoder"]), 1, encoder.channels)
         names = {f"encoder.{name}" for name in encoder.state_dict()} | {f"decoder.{name}" for name in decoder.state_dict()}
         for name, (file, origin, transposed) in content["origins"].items():
@@ -83,8 +83,7 @@ def _neutral(encoder: Encoder, given: Mapping[str, Tensor]) -> Iterator[tuple[st
     """What of the BatchNorms is in no graph: they subtract nothing and divide by one."""
     for name, module in encoder.named_modules():
         if isinstance(module, nn.BatchNorm2d):
-            assert module.running_var is not None
-            ones = torch.ones_like(module.running_var)
+            ones = torch.ones(module.num_features)
             values = {"weight": ones, "running_mean": 0 * ones, "running_var": ones - module.eps}
             values["num_batches_tracked"] = torch.tensor(0)
             yield from ((f"{name}.{key}", value) for key, value in values.items() if f"{name}.{key}" not in given)

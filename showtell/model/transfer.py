@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.decoder import Decoder
+from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
 from showtell.vocabulary import SPECIALS, Vocabulary
 
@@ -110,17 +112,17 @@ def adapt_vocab_size(decoder: Decoder, new_vocab_size: int, device: str | torch.
     Args:
         decoder: stays as it is.
         new_vocab_size: V, the special tokens included.
-        device: where the new one comes to lie.
+        device: where the new one comes to lie; "auto" too.
 
     Returns:
         A new decoder, with the other weights of the old one.
 
     Raises:
-        WrongUse: there would be no word beside the special tokens.
+        WrongUse: there would be no word beside the special tokens, or the device is not on this machine.
     """
     if new_vocab_size <= len(SPECIALS):
         raise WrongUse(f"new_vocab_size is {new_vocab_size}; the special tokens alone are {len(SPECIALS)}.")
-    return _with_rows(decoder, range(len(SPECIALS)), range(len(SPECIALS)), new_vocab_size).to(device)
+    return _with_rows(decoder, range(len(SPECIALS)), range(len(SPECIALS)), new_vocab_size).to(resolve_device(str(device)))
 
 
 def move_vocabulary(decoder: Decoder, old: Vocabulary, new: Vocabulary) -> tuple[Decoder, int]:
@@ -212,7 +214,10 @@ def _read_vectors(path: Path, length: int, wanted: Container[str]) -> Iterator[t
                     )
                 begun, word = True, " ".join(fields[:-length])
                 if word in wanted:
-                    yield word, [float(field) for field in fields[-length:]]
+                    vector = [float(field) for field in fields[-length:]]
+                    if not all(map(isfinite, vector)):
+                        raise ValueError
+                    yield word, vector
     except OSError as error:
         raise Problem(f"{path} cannot be read ({error.strerror or error}).") from None
     except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Fit = Literal["stretch", "crop", "pad"]
 
@@ -32,6 +32,8 @@ class PictureOptions:
         found = []
         if not 16 <= self.picture_size <= 4096:
             found.append(f"picture_size is {self.picture_size}; it must lie between 16 and 4096 pixels.")
+        if self.fit not in get_args(Fit):
+            found.append(f"fit is {self.fit!r:.40}; it must be one of {', '.join(get_args(Fit))}.")
         if self.max_pixels < 1:
             found.append(f"max_pixels is {self.max_pixels}; it must be positive.")
         return found

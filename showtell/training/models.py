@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.data.records import Record
-from showtell.errors import WrongUse, first_line
+from showtell.errors import NOTHING_TO_FINETUNE, WrongUse, first_line
 from showtell.model.artefact import Artefact
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder, build_encoder
@@ -73,7 +73,7 @@ def finetuning_start(records: Sequence[Record], plan: Plan, words_from: WordsFro
     """
     options = plan.training
     if options.pretrained_path is None:
-        raise WrongUse("No model to fine-tune: name one with --pretrained_path.")
+        raise WrongUse(NOTHING_TO_FINETUNE)
     artefact = load_model(options.pretrained_path)
     own = artefact.vocabulary
     if options.vocab is not None:

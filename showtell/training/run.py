@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -89,6 +90,8 @@ def finetune(plan: Plan, finetuning: FinetuningOptions) -> Outcome:
         raise WrongUse(
             f"{target} is there already: name another --output_name, go on with its run (--resume), or replace it (--overwrite)."
         )
+    if options.pretrained_path is not None and os.path.realpath(options.pretrained_path) == os.path.realpath(target):
+        raise WrongUse(f"{target} is the model that is to be trained on: name another --output_name or --output_dir.")
     plan = replace(plan, training=replace(options, output_dir=folder))
     outcome = _train(plan, lambda records: finetuning_start(records, plan, finetuning.words))
     if PartialState().is_main_process and outcome.model.is_file():

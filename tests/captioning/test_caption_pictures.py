@@ -252,6 +252,8 @@ def test_options_that_do_not_fit() -> None:
     assert CaptioningOptions(language="en", model=Path("box")).problems() == []
     (several,) = CaptioningOptions(language="en,de", output=Path("out.json")).problems()
     assert several.startswith("language is en,de, but COCO results hold one")
+    assert CaptioningOptions(model=Path("box/en,de"), output=Path("out.json")).problems() == [several]
+    assert CaptioningOptions(model=Path("mine/en,de"), output=Path("out.json")).problems() == []
     assert CaptioningOptions(output=Path("out.json"), annotations=Path("a.json")).problems() == []
     (same,) = CaptioningOptions(output=Path("out.json"), annotations=Path("x/../out.json")).problems()
     assert "output is out.json, the annotations themselves" in same

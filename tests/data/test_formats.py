@@ -82,6 +82,9 @@ def test_karpathy(tmp_path: Path) -> None:
         "id\tcaption\timage\n1\tA dog, wet.\ta.jpg\n2\tTwo dogs\ta.jpg\n3\tA bird.\tb.jpg",
         "image,caption\na.jpg,A dog, wet.\na.jpg,Two dogs\nb.jpg,A bird.\n",  # nobody quoted
         "image| comment_number| caption\na.jpg| 0| A dog, wet.\na.jpg| 1| Two dogs\nb.jpg| 0| A bird.\n",
+        'a.jpg,"A dog, wet."\na.jpg,Two dogs\nb.jpg,"A bird."\n',  # no head line
+        'caption,"image",note\n"A dog, wet.",a.jpg,\nTwo dogs,a.jpg,\nA bird.,b.jpg,\n',
+        'image,"notes,\nby us",caption\na.jpg,,"A dog, wet."\na.jpg,,Two dogs\nb.jpg,,A bird.\n',
         "a.jpg#0\tA dog, wet.\na.jpg#1\tTwo dogs\nb.jpg#0\tA bird.\n",  # Flickr8k.token.txt
     ],
 )
@@ -193,6 +196,8 @@ def test_references_that_name_no_files(tmp_path: Path, document: object) -> None
         ('{"images":\n[{"id": 1}], "annotations": [{"image_id": "1", "caption": "A"}]}', Problem, "such as '1'; mend their ids"),
         ('image,caption\na.jpg,"A dog\nb.jpg,A cat\n', Problem, "The quotation mark in line 2"),
         ("image,caption,more\na.jpg,A dog\n", Problem, "Line 2 of"),
+        ("a.jpg,A dog, running\nb.jpg,A cat, asleep\n", WrongUse, "has no head line, and 3 cells in its first"),
+        ("image,caption,caption\na.jpg,A dog,Two dogs\n", WrongUse, "has two columns caption: leave one"),
         ("image,caption,split\na.jpg,A man, walking,train\n", Problem, "put its caption in quotation marks"),
         ('{"images":\n[{"id": ' + "1" * 5000 + '}], "annotations": []}', Problem, "cannot be read as coco captions"),
         (b"image,caption\na.jpg,\xff\xfe\n", Problem, "is not text in UTF-8 (byte 20)"),

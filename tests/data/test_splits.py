@@ -30,8 +30,8 @@ def test_splits_of_the_file() -> None:
 
 def test_restval_is_for_training() -> None:
     pictures = records("train", "restval", "val")
-    assert ids(split(pictures, "train")) == [0, 1]
-    assert ids(split(pictures, "restval")) == [1]
+    assert ids(split(pictures, "train", "split")) == [0, 1]
+    assert ids(split(pictures, "restval", "split")) == [1]
     assert ids(split_records(pictures, DataOptions(), seed=0).train) == [0, 1]
 
 
@@ -89,6 +89,7 @@ def test_a_share_leaves_something_on_both_sides() -> None:
         (("train", "validation"), DataOptions(), "have no split val (they have train, validation); set val_split to validation"),
         (("train", "dev"), DataOptions(), "have no split val (they have train, dev); set val_split"),
         (("train", "val"), DataOptions(val_split="vel"), "have no split vel (they have train, val); set val_split to val"),
+        (("train", "val"), DataOptions(train_split="trein"), "have no split trein (they have train, val); set train_split to"),
     ],
 )
 def test_a_split_that_is_not_there(names: tuple[str, ...], options: DataOptions, sentence: str) -> None:
@@ -99,7 +100,7 @@ def test_a_split_that_is_not_there(names: tuple[str, ...], options: DataOptions,
 
 def test_no_splits_at_all() -> None:
     with pytest.raises(WrongUse, match="not divided into splits, so that there is no test"):
-        split(records(None, None), "test")
+        split(records(None, None), "test", "split")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,12 @@ def test_lists(document: dict[str, list], compressed: bool, tmp_path: Path) -> N
     path.write_bytes(gzip.compress(content) if compressed else content)
     found = assign_splits(records("val", "val", "val", "train"), path)
     assert [record.split for record in found] == ["train", "val", "train", None]
+
+
+def test_a_number_is_an_id_before_it_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text('{"train": [1], "val": [2]}')
+    pictures = [Record(0, "1.jpg", ("A dog",), None), Record(1, "7.jpg", ("A cat",), None), Record(5, "2.jpg", ("A bird",), None)]
+    assert [record.split for record in assign_splits(pictures, tmp_path / "list.json")] == [None, "train", "val"]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_json_layouts(tmp_path: Path, layout: str) -> None:
         "\ufeff" + "\n".join(map(json.dumps, COCO)) + "\n\n",
         json.dumps(COCO, indent=1),
         json.dumps([{"image_id": int(i) + 0.0, "caption": caption} for i, caption in BOTH]),  # numbers as pandas has them
+        "image_id|caption\n391895|a man on a bike\n60623|a woman, eating\n",
         "image_id,caption\n391895,a man on a bike,\n60623,a woman, eating,,\n",  # commas that nobody quoted
     ],
 )
@@ -64,6 +65,11 @@ def test_a_single_line_and_gzip(tmp_path: Path) -> None:
     assert read_predictions(written(tmp_path, gzip.compress(line.encode()))) == [Prediction("photos/a.jpg", False, "a dog")]
     line = '{"image": "a.jpg", "captions": ["a dog"]}'
     assert read_predictions(written(tmp_path, line)) == [Prediction("a.jpg", False, "a dog")]
+
+
+def test_a_table_without_a_head_line(tmp_path: Path) -> None:
+    table = written(tmp_path, 'a.jpg,"a dog, running"\nb.jpg,a cat, asleep\n')
+    assert read_predictions(table) == [Prediction("a.jpg", False, "a dog, running"), Prediction("b.jpg", False, "a cat, asleep")]
 
 
 def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
@@ -87,10 +93,11 @@ def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
         ('{"1": "a", "1": "b"}', WrongUse, "says twice what 1 is"),
         ('{"id": 1, "text": "a"}\n{"id": 2, "text": "a", "text": "b"}', WrongUse, "says twice what text is"),
         ('[{"image_id": 1, "caption": "a", "caption": "b"}]', WrongUse, "says twice what caption is"),
+        ("image,split,caption\na.jpg,val\n", Problem, "Line 2 of"),
         ("image_id,caption,caption\n1,a,b\n", WrongUse, "has two columns caption: leave one"),
         ('[{"image_id": true, "caption": "a"}]', WrongUse, "does not name the picture"),
         ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', Problem, "The quotation mark in line 2"),
-        ("image,caption,split\na.jpg,a dog, running,val\n", WrongUse, "put its caption in quotation marks"),
+        ("image,caption,split\na.jpg,a dog, running,val\n", Problem, "put its caption in quotation marks"),
         (b"\x1f\x8b\x08broken", Problem, "is damaged"),
         (b"image,caption\n\xff,a\n", Problem, "not text in UTF-8"),
     ],
@@ -163,12 +170,15 @@ def test_two_captions_of_one_picture_are_refused() -> None:
 
 
 def test_the_split_is_val_or_the_only_one_or_named() -> None:
-    assert choose_split(RECORDS, None)[1] == "val"
-    assert choose_split(RECORDS[3:4], None)[1] == "test"
-    assert choose_split(RECORDS[4:], None) == (RECORDS[4:], None)
-    assert [each.image_id for each in choose_split(RECORDS, "test")[0]] == [60623]
+    assert choose_split(RECORDS, None, "val")[1] == "val"
+    assert choose_split(RECORDS, None, "test")[1] == "test"
+    assert choose_split(RECORDS[3:4], None, "val")[1] == "test"
+    assert choose_split(RECORDS[4:], None, "val") == (RECORDS[4:], None)
+    assert [each.image_id for each in choose_split(RECORDS, "test", "val")[0]] == [60623]
     with pytest.raises(WrongUse, match="test, dev"):
-        choose_split([RECORDS[3], record(1, "a.jpg", "dev")], None)
+        choose_split([RECORDS[3], record(1, "a.jpg", "dev")], None, "val")
+    with pytest.raises(WrongUse, match=r"have no split train \(they have val, test\); set split to"):
+        choose_split(RECORDS, "train", "val")
 
 
 def test_the_hash_of_references_does_not_depend_on_their_pictures_order() -> None:

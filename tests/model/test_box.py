@@ -15,7 +15,8 @@ import torch
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.captioner import Captioner
-from showtell.model.config import CLASSES
+from showtell.model.config import CLASSES, CONFIG
+from showtell.model.encoder import Encoder
 from showtell.model.exported import ENCODER, ExportedCaptioner
 from showtell.model.hub import BOX_FOLDER, box_languages, find_model, is_box, load_model
 from showtell.model.regained import _weight
@@ -247,3 +248,19 @@ def test_damaged_and_foreign_files_get_one_sentence(file: str, damage: Callable[
     with pytest.raises(Problem, match=said) as refused:
         load_model(tmp_path / "box" / "en") if "weights" in said else Captioner.from_pretrained(tmp_path / "box" / "en")
     assert "\n" not in str(refused.value)
+
+
+def test_an_encoder_that_the_graphs_do_not_hold_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "box" / "en"
+    shutil.copytree(BOX_FOLDER / "en", folder)
+    for name in (ENCODER, CLASSES):
+        shutil.copy(BOX_FOLDER / name, folder.parent)
+    config = json.loads((folder / CONFIG).read_bytes())
+    config["architecture"]["encoder"]["encoder"] = "resnet18"
+    (folder / CONFIG).write_text(json.dumps(config))
+    built: list[torch.device] = []
+    measure = Encoder._measure
+    monkeypatch.setattr(Encoder, "_measure", lambda self: (built.append(next(self.parameters()).device), measure(self))[1])
+    with pytest.raises(Problem, match=r"the weights of .*en cannot be read"):
+        load_model(folder)
+    assert built == [torch.device("meta")]

@@ -67,6 +67,16 @@ def test_pixels_may_be_read_only(captioner: TorchCaptioner, pictures: list[Image
     assert captioner.caption_pixels(pixels)
 
 
+@pytest.mark.parametrize("shape", [(1, 100, 100, 3), (1, 3, 32, 32), (32, 32, 3)])
+def test_pixels_of_another_size_are_refused(captioner: TorchCaptioner, shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        WrongUse, match=f"the pixels are uint8 {' x '.join(map(str, shape))}, and this model takes uint8 N x 32 x"
+    ):
+        captioner.caption_pixels(np.zeros(shape, np.uint8))
+    with pytest.raises(WrongUse, match="the pixels are float32"):
+        captioner.caption_pixels(np.zeros((1, 32, 32, 3), np.float32))  # type: ignore[arg-type]
+
+
 def test_no_pictures_no_captions(captioner: TorchCaptioner) -> None:
     assert captioner.caption([]) == []
 

@@ -23,7 +23,7 @@ def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch, cuda: boo
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    for name in ("cuda", "cuda:1", "mps", "tpu"):
+    for name in ("cuda", "cuda:1", "mps", "tpu", "cpu:x"):
         with pytest.raises(WrongUse, match=f"device {name} is not on this machine: use one of cpu, or auto"):
             resolve_device(name)
 

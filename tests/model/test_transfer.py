@@ -9,6 +9,7 @@ import torch
 
 from showtell.errors import Problem, WrongUse
 from showtell.model.decoder import Decoder
+from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.model.torch_captioner import TorchCaptioner
@@ -187,6 +188,12 @@ def test_a_size_without_words_is_refused(decoder: Decoder) -> None:
         adapt_vocab_size(decoder, 4, "cpu")
 
 
+def test_a_device_may_be_left_to_showtell(decoder: Decoder) -> None:
+    assert adapt_vocab_size(decoder, 9, "auto").embedding.weight.device == resolve_device("auto")
+    with pytest.raises(WrongUse, match="device tpu is not on this machine"):
+        adapt_vocab_size(decoder, 9, "tpu")
+
+
 # ----------------------------------------------------------------------------------------------------------- word vectors
 
 
@@ -224,6 +231,7 @@ def test_spared_words_keep_what_they_have(decoder: Decoder, captioner: TorchCapt
         ("red 1 2 3\n", "line 1: the vectors have 3 numbers, and the model's word vectors 8"),
         ("red " + "1 " * 300 + "\n", "line 1: the vectors have 300 numbers, and the model's word vectors 8"),
         ("red " + "1 " * 7 + "x\n", "line 1 is no word with 8 numbers"),
+        ("red nan " + "1 " * 7 + "\n", "line 1 is no word with 8 numbers"),
         ("none " + "1 " * 8 + "\n", "has a vector for none of the 10 words"),
         ("", "has a vector for none"),
     ],

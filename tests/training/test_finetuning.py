@@ -253,7 +253,26 @@ def test_a_hostile_model_costs_no_memory_here_either(tmp_path: Path, scenes: Pat
         finetuned(tuned(tmp_path, scenes, tmp_path / "giant.pt"))
 
 
+def test_the_model_that_it_starts_from_is_never_replaced(tmp_path: Path, scenes: Path, model: Path) -> None:
+    start = tmp_path / "checkpoints" / "mine.pt"
+    start.parent.mkdir()
+    start.write_bytes(model.read_bytes())
+    with pytest.raises(WrongUse, match=r"mine.pt is the model that is to be trained on: name another --output_name"):
+        finetuned(tuned(tmp_path, scenes, start, output_name="mine", overwrite=True))
+    assert start.read_bytes() == model.read_bytes()
+
+
 # ---------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize("named", [["--pretrained_path", "None"], ["--config", "none.yaml"]])
+def test_no_model_to_start_from(
+    tmp_path: Path, named: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("none.yaml").write_text("training: {pretrained_path: null}")
+    assert cli.main(["finetune", *named]) == 2
+    assert "No model to fine-tune: name one with --pretrained_path." in capsys.readouterr().err
 
 
 def flags(scenes: Path, model: Path, *more: str) -> list[str]:

@@ -31,7 +31,7 @@ from showtell.data.scenes.options import SPLITS, ScenesOptions
 from showtell.data.scenes.png import png
 from showtell.data.scenes.scene import Scene
 from showtell.data.scenes.shapes import SHAPES
-from showtell.errors import Problem, WrongUse, printable
+from showtell.errors import Problem, WrongUse, first_line, printable
 from showtell.machine import processors
 
 VERSION = 3
@@ -86,16 +86,17 @@ def read_scenes(folder: Path, split: str) -> dict[int, Scene]:
     """What is in the pictures of a split, by image id.
 
     Raises:
-        Problem: the folder holds no such split.
+        Problem: the folder holds no such split, or a broken one.
     """
     path = Path(folder) / "annotations" / f"scenes_{split}.json"
     try:
-        data = json.loads(path.read_text("utf-8"))
+        return {row["image_id"]: Scene.from_dict(row) for row in json.loads(path.read_text("utf-8"))["scenes"]}
     except FileNotFoundError:
         raise Problem(
             f"{path} is not there: draw the set with `showtell data scenes`, or name one of its splits: {', '.join(SPLITS)}."
         ) from None
-    return {row["image_id"]: Scene.from_dict(row) for row in data["scenes"]}
+    except (ValueError, LookupError, TypeError) as error:
+        raise Problem(f"{path} is broken ({first_line(error)}): draw the set again, with --overwrite.") from error
 
 
 def image_id(split: str, index: int) -> int:

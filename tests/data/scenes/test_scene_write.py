@@ -107,6 +107,14 @@ def test_the_readers_read_it(written: Path) -> None:
     assert all(record.path.is_file() and len(record.captions) == 5 for record in records)
 
 
+def test_broken_scenes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for content in ('{"scenes": [', "[]", '{"scenes": [{}]}'):
+        (tmp_path / "annotations/scenes_val.json").write_text(content)
+        with pytest.raises(Problem, match=r"scenes_val.json is broken .*: draw the set again"):
+            read_scenes(tmp_path, "val")
+
+
 def test_scenes_come_back_from_json(written: Path) -> None:
     scenes = read_scenes(written, "train")
     assert scenes[1] == make(0, "train", 0, 112)[1]
