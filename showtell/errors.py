@@ -78,11 +78,10 @@ def disk_sentences(path: Path, done: Literal["read", "written"] = "written") -> 
     try:
         yield
     except OSError as error:
+        name, reason = error.filename or path, error.strerror or error
+        if done == "read":
+            raise Problem(f"{name} cannot be read ({reason}): see that it is there and that you may read it.") from error
         if isinstance(error, FileExistsError | NotADirectoryError):
-            raise Problem(
-                f"{error.filename or path} cannot be written, for a file lies where a folder has to be: name another."
-            ) from error
+            raise Problem(f"{name} cannot be written, for a file lies where a folder has to be: name another.") from error
         advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be read and written"
-        raise Problem(
-            f"{error.filename or path} cannot be {done} ({error.strerror or error}): {advice}, then run this again."
-        ) from error
+        raise Problem(f"{name} cannot be written ({reason}): {advice}, then run this again.") from error

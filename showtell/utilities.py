@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.files import written_whole
 from showtell.look import attention_figure
 from showtell.model.artefact import Artefact, artefact_of, save_artefact
@@ -271,12 +271,10 @@ def visualize_attention(
     figure = attention_figure(picture, caption.words, caption.attention, seen.box, title=caption.text)
     if path is not None:
         try:
-            with written_whole(Path(path)) as file:
+            with disk_sentences(Path(path)), written_whole(Path(path)) as file:
                 figure.save(file, Image.registered_extensions().get(Path(path).suffix.lower()))
         except (KeyError, ValueError):
             raise WrongUse(f"{path} is of no kind that a figure can be written as: name a .png, .jpg or .webp.") from None
-        except OSError as error:
-            raise Problem(f"The figure {path} cannot be written ({error.strerror or error}).") from error
     return figure
 
 

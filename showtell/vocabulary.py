@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.files import as_utf8, written_whole
 
 Tokenizer = Literal["word", "character"]
@@ -343,13 +343,8 @@ def save_vocab(vocabulary: Vocabulary, path: Path | str) -> None:
         content = pickle.dumps(vocabulary.to_dict(), protocol=4)
     else:
         raise WrongUse(f"A vocabulary is written as .json or .pkl, and {path} ends otherwise; name it so.")
-    try:
-        with written_whole(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise Problem(
-            f"{path} could not be written ({error.strerror or error}): free some space or choose another folder."
-        ) from error
+    with disk_sentences(path), written_whole(path) as file:
+        file.write(content)
 
 
 def load_vocab(path: Path | str) -> Vocabulary:

@@ -259,7 +259,7 @@ def test_any_bytes_are_refused_in_a_sentence(content: bytes) -> None:
 
 def test_a_file_that_cannot_be_written_is_a_sentence(vocabulary: Vocabulary, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(Problem, match="could not be written"):
+    with pytest.raises(Problem, match="cannot be written"):
         save_vocab(vocabulary, tmp_path / "photo.jpg" / "a.json")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from showtell.captioning.inputs import picture_key
 from showtell.captioning.records import Record
 from showtell.data.tables import csv_rows
-from showtell.errors import Problem, WrongUse, printable
+from showtell.errors import Problem, WrongUse, disk_sentences, printable
 from showtell.files import as_utf8, unpacked
 
 COLUMNS = ("image", "caption", "words", "logprobs", "confidence", "candidates", "model", "guess", "labels", "languages", "error")
@@ -194,15 +194,15 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
     Raises:
         Problem: the file is not there, or holds something else.
     """
+    with disk_sentences(annotations, "read"):
+        packed = annotations.read_bytes()
     try:
-        content: Any = json.loads(unpacked(annotations.read_bytes()))
+        content: Any = json.loads(unpacked(packed))
         image_ids = {image["file_name"]: image["id"] for image in content["images"]}
         if not {type(image_id) for image_id in image_ids.values()} <= {int, str}:
             raise TypeError
         return image_ids
-    except OSError as error:
-        raise Problem(f"The annotations {annotations} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, LookupError, TypeError, EOFError, RecursionError, zlib.error) as error:
+    except (OSError, ValueError, LookupError, TypeError, EOFError, RecursionError, zlib.error) as error:
         raise Problem(
             f"{annotations} holds no COCO annotations: it must be JSON with images, each with file_name and id."
         ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import showtell
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.files import as_utf8, written_whole
 from showtell.model.hub import find_in_box, find_model, is_box
 from showtell.search import SearchOptions
@@ -105,11 +105,9 @@ def _sha256_of_model(model: Path) -> str:
 
 def _sha256(path: Path) -> str:
     """Of a file; of a model folder, of what `sha256sum` would print of the files in it."""
-    try:
+    with disk_sentences(path, "read"):
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.is_file())
             return hashlib.sha256("".join(f"{_sha256(file)}  {file.name}\n" for file in files).encode()).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Problem(f"{path} cannot be read ({error.strerror or error}).") from error

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from showtell.data.formats import json_lines
 from showtell.data.tables import read_table
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.files import unpacked
 
 PICTURE_KEYS = (
@@ -74,10 +74,10 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 def _text(path: Path) -> str:
     try:
-        return unpacked(path.read_bytes()).decode("utf-8-sig")
-    except OSError as error:
-        raise Problem(f"The predictions {path} cannot be read ({error.strerror or error}).") from error
-    except (EOFError, zlib.error) as error:
+        with disk_sentences(path, "read"):
+            content = path.read_bytes()
+        return unpacked(content).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
         raise Problem(f"{path} is damaged ({error}); fetch or write it again.") from error
     except UnicodeDecodeError as error:
         raise Problem(f"{path} is not text in UTF-8 (byte {error.start}); save it as UTF-8.") from error

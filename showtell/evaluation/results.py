@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from showtell.data.records import Record
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.files import as_utf8, written_whole
 from showtell.metrics import Scores
 
@@ -108,11 +108,11 @@ def load_result(path: Path) -> Result:
     if not scores.is_file():
         raise WrongUse(f"There are no scores at {path}: name a folder that showtell evaluate wrote, or the scores.json in it.")
     try:
-        content = json.loads(scores.read_bytes())
+        content = json.loads(_read(scores))
         if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
             raise WrongUse(f"{scores} holds no scores of this showtell's: evaluate again.")
         # Lines end with \n alone: str.splitlines would cut captions at U+2028 and its like, which JSON may hold as they are.
-        lines = [json.loads(line) for line in scores.with_name(PICTURES).read_text("utf-8").split("\n") if line]
+        lines = [json.loads(line) for line in _read(scores.with_name(PICTURES)).split("\n") if line]
         pictures = {str(line["image_id"]): line for line in lines}
         parts = content["scores"], content["diversity"], content["protocol"]
         if not all(isinstance(part, dict) for part in parts) or not all(map(_has_texts, lines)):
@@ -120,10 +120,13 @@ def load_result(path: Path) -> Result:
         if not all(_has_numbers(line, parts[0]) for line in lines):
             raise ValueError("something in them is no number")
         return Result(scores, *parts, pictures)
-    except OSError as error:
-        raise Problem(f"{error.filename} cannot be read ({error.strerror or error}).") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise Problem(f"{scores.parent} holds damaged scores ({error}): evaluate again.") from error
+
+
+def _read(path: Path) -> str:
+    with disk_sentences(path, "read"):
+        return path.read_text("utf-8")
 
 
 def _has_texts(line: dict[str, Any]) -> bool:

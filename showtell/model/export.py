@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.model.artefact import Artefact, read_model_file, save_artefact
 from showtell.model.card import Licences
 from showtell.model.config import FILES
@@ -129,14 +129,14 @@ def _presentable(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_scores(path: Path) -> dict[str, Any]:
+    with disk_sentences(path, "read"):
+        content = path.read_bytes()
     try:
         return {
             name: {"value": score["value"], "signature": score["signature"]}
-            for name, score in json.loads(path.read_bytes())["scores"].items()
+            for name, score in json.loads(content)["scores"].items()
             if score["value"] is not None
         }
-    except OSError as error:
-        raise Problem(f"{path} cannot be read ({error.strerror or error}).") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Problem(f"{path} holds no scores: name the scores.json that showtell evaluate wrote.") from None
 

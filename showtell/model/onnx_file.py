@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from showtell.errors import Problem, first_line
+from showtell.errors import Problem, disk_sentences, first_line
 from showtell.machine import processors
 
 Signature = tuple[str, tuple[int | str, ...]]
@@ -247,14 +247,13 @@ def threads() -> int:
 def _look_through(path: Path, sha256: str) -> None:
     try:
         with (
+            disk_sentences(path, "read"),
             path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
             memoryview(content) as view,
         ):
             _Walk(view).model()
             digest = hashlib.sha256(view).hexdigest()
-    except OSError as error:
-        raise Problem(f"{path} cannot be read ({error.strerror or error}).") from None
     except ValueError as error:  # mmap raises it too, for an empty file
         raise Problem(f"{path} is refused: {first_line(error)}; get it from its maker again.") from None
     if digest != sha256:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences
 from showtell.model.decoder import Decoder
 from showtell.model.device import resolve_device
 from showtell.model.encoder import Encoder
@@ -202,7 +202,7 @@ def _read_vectors(path: Path, length: int, wanted: Container[str]) -> Iterator[t
     """The wanted words and their vectors, a line at a time, since the files have gigabytes."""
     begun = False
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        with disk_sentences(path, "read"), path.open(encoding="utf-8", errors="replace", newline="\n") as file:
             for number, line in enumerate(file, 1):
                 fields = line.rstrip().split(" ")
                 if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
@@ -218,7 +218,5 @@ def _read_vectors(path: Path, length: int, wanted: Container[str]) -> Iterator[t
                     if not all(map(isfinite, vector)):
                         raise ValueError
                     yield word, vector
-    except OSError as error:
-        raise Problem(f"{path} cannot be read ({error.strerror or error}).") from None
     except ValueError:
         raise Problem(f"{path}, line {number} is no word with {length} numbers: take a file in text format.") from None
