@@ -26,7 +26,7 @@ from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.run import caption_pictures
 from showtell.model.captioner import Captioner
 from showtell.model.exported import ExportedCaptioner
-from showtell.pictures import open_picture, shape
+from showtell.pictures import pixels_of
 from showtell.search import SearchOptions
 
 DROP = Path("/proc/sys/vm/drop_caches")
@@ -70,7 +70,7 @@ def encoder_alone(model: str, pictures: Sequence[Path]) -> Callable[[], object]:
     """The encoder on pixels that lie in memory, 32 pictures at a time."""
     captioner = Captioner.from_pretrained(model)
     assert isinstance(captioner, ExportedCaptioner)
-    pixels = np.stack([shape(open_picture(each, captioner.pictures), captioner.pictures)[0] for each in pictures])
+    pixels = np.stack([pixels_of(each, captioner.pictures) for each in pictures])
     return lambda: [captioner.encoder(pixels[first : first + 32]) for first in range(0, len(pixels), 32)]
 
 

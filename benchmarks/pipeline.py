@@ -33,7 +33,7 @@ from showtell.model.encoder import Encoder
 from showtell.model.export import export
 from showtell.model.hub import BOX, load_model
 from showtell.model.options import DecoderOptions, EncoderOptions, ExportOptions
-from showtell.pictures import PictureOptions, open_picture, shape
+from showtell.pictures import PictureOptions, pixels_of
 from showtell.search import SearchOptions
 from showtell.training.features import CachedFeatures
 from showtell.training.state import Feed
@@ -80,7 +80,7 @@ def photographs(number: int, width: int, height: int) -> Callable[[torch.device]
         paths, options = made_up.photographs(folder(f"photographs_{width}"), number, (width, height)), PictureOptions()
         return Pair(
             on_one_thread(lambda: [load(path) for path in paths]),
-            on_one_thread(lambda: [shape(open_picture(path, options), options)[0] for path in paths]),
+            on_one_thread(lambda: [pixels_of(path, options) for path in paths]),
         )
 
     return make
@@ -90,9 +90,7 @@ def captioning(device: torch.device) -> Pair:
     """`showtell caption` with five beams, from files to JSON lines, against ResNet-50 alone on opened pictures."""
     model = saved(resnet50())
     options, captioner = told(model, device.type), Captioner.from_pretrained(model, device.type)
-    pixels = torch.stack(
-        [torch.from_numpy(shape(open_picture(path, captioner.pictures), captioner.pictures)[0]) for path in options.image]
-    )
+    pixels = torch.stack([torch.from_numpy(pixels_of(path, captioner.pictures)) for path in options.image])
     pixels = pixels.permute(0, 3, 1, 2)
 
     @torch.inference_mode()
@@ -146,7 +144,7 @@ def told(model: Path, device: str = "cpu") -> CaptioningOptions:
 
 
 def features(device: torch.device) -> Pair:
-    """Reading a batch from the feature cache, against the training step that it feeds (pooled grid, bf16 where that is fast)."""
+    """Reading four batches from the feature cache, against the training steps that they feed (pooled grid, float32)."""
     torch.manual_seed(0)
     path = folder("features") / "grids.npy"
     number = 4 * PICTURES

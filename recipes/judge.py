@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tyro
 from tqdm import tqdm
 
@@ -19,7 +18,6 @@ from showtell.data.readers import read_records
 from showtell.data.scenes import SceneScores, evaluate_scenes, read_scenes
 from showtell.data.splits import split
 from showtell.errors import Problem
-from showtell.pictures import open_picture, shape
 from showtell.search import SearchOptions
 
 
@@ -41,13 +39,12 @@ class JudgeOptions:
 
 def judge_split(captioner: Captioner, options: JudgeOptions, name: str) -> SceneScores:
     """Captions a split and counts what is true."""
-    records, scenes = split(read_records(DataOptions(data=options.data)), name), read_scenes(options.data, name)
+    records, scenes = split(read_records(DataOptions(data=options.data)), name, "splits"), read_scenes(options.data, name)
     search = SearchOptions(beam_size=options.beam_size)
     captions = []
     for first in tqdm(range(0, len(records), options.batch_size), name, unit="batch", leave=False):
         some = records[first : first + options.batch_size]
-        pixels = np.stack([shape(open_picture(record.path, captioner.pictures), captioner.pictures)[0] for record in some])
-        captions += captioner.caption_pixels(pixels, search)
+        captions += captioner.caption([record.path for record in some], search)
     return evaluate_scenes(
         [caption.words for caption in captions],
         [scenes[int(record.image_id)] for record in records],

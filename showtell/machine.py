@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute, as the settings name it."""
 
 
 def processors() -> int:

@@ -39,7 +39,7 @@ from showtell.model.transfer import (
     move_vocabulary,
     unfreeze_model,
 )
-from showtell.pictures import PictureOptions, open_picture, shape
+from showtell.pictures import PictureOptions, open_picture, pixels_of, shape
 from showtell.pictures.opening import Source
 from showtell.search import SearchOptions
 from showtell.training.checkpoint import load_checkpoint_state
@@ -195,8 +195,7 @@ def load_image(source: Source, pictures: PictureOptions | None = None) -> Tensor
     Raises:
         Problem: it cannot be read, or is too large.
     """
-    options = pictures or PictureOptions()
-    return torch.from_numpy(np.array(shape(open_picture(source, options), options)[0])).permute(2, 0, 1).unsqueeze(0)
+    return torch.from_numpy(np.array(pixels_of(source, pictures or PictureOptions()))).permute(2, 0, 1).unsqueeze(0)
 
 
 def generate_caption(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-MOST_LABELS = 10
+from showtell.machine import Device
+from showtell.model.options import MOST_LABELS
 
 
 @dataclass(frozen=True)

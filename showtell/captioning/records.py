@@ -11,7 +11,7 @@ Record = dict[str, Any]
 """Plain data with the keys `image caption words logprobs confidence candidates model`, or `image error`.
 
 Of a model that knows when it guesses there is `guess` too, of one with a classifier `labels`: label and probability; and where
-several languages were asked for `languages`, which holds `caption words logprobs confidence guess` for each.
+several languages were asked for `languages`, which holds `caption words logprobs confidence candidates guess` for each.
 """
 
 DIGITS = 6

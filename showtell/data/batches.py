@@ -22,7 +22,7 @@ class Item(NamedTuple):
     """One picture with its captions; or, where it could not be read, why."""
 
     picture: Tensor | None
-    """uint8 3 x S x S pixels, or cells x channels features."""
+    """uint8 3 x S x S pixels, or of the cache, in float16, a grid, cells x channels, or maps, rows x columns x channels."""
     captions: list[list[int]]
     skipped: str = ""
     number: int = -1
@@ -34,7 +34,7 @@ class Batch:
     """N pictures with up to R captions of up to T words each; pictures and captions come longest first."""
 
     pictures: Tensor
-    """uint8 N x 3 x S x S pixels, or N x cells x channels features."""
+    """uint8 N x 3 x S x S pixels, or of the cache, in float16, N x cells x channels or N x rows x columns x channels."""
     captions: Tensor
     """int64 N x R x T word numbers from <start> to <end>, padded with PAD."""
     lengths: Tensor
@@ -167,7 +167,7 @@ class BatchOrder(Sampler[list[int]]):
     """The order of an epoch: a permutation that depends on seed and epoch alone, cut into batches.
 
     A run that stopped inside an epoch goes on by starting at the batch after its last. With several processes each takes every
-    so-many-th batch; the last ones are filled up from the order's beginning, so that all have equally many.
+    so-many-th batch; with a seed, the last ones are filled up from the order's beginning, so that all have equally many.
 
     Args:
         size: pictures in the set.

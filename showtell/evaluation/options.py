@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from showtell.machine import Device
 
 
 @dataclass(frozen=True)

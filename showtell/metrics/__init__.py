@@ -1,4 +1,4 @@
-"""Scores of captions: strings in, numbers out. Stands on nothing of ours, and can be used alone.
+"""Scores of captions: strings in, numbers out. Needs nothing of the other rooms, and can be used alone.
 
     from showtell.metrics import score
 

@@ -21,7 +21,7 @@ AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """Of a score, second system minus first."""
+    """Of a score, second system minus first, all in the score's own units."""
 
     first: float
     second: float
@@ -52,6 +52,7 @@ def paired_bootstrap(
         of: the score of draws from the sums of the figures over the pictures drawn (draws x figures -> draws); by default the
             mean of the one figure. For a corpus score, which is no mean, such as BLEU.
         seed: of the draws, which are the same for both systems.
+        draws: how many samples of the pictures, with replacement, the interval is taken from.
 
     Raises:
         ValueError: there is no picture, or the systems have not as many.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from showtell.errors import WrongUse
 from showtell.model.grid import GridShape
 from showtell.model.hub import BOX, find_in_box, find_model, is_box, is_exported
-from showtell.pictures import PictureOptions, open_picture, shape
+from showtell.pictures import PictureOptions, pixels_of
 from showtell.pictures.opening import Source
 from showtell.search import Hypothesis, Result, SearchOptions
 from showtell.search.decoders import Randoms
@@ -150,9 +150,9 @@ class Captioner(ABC):
             WrongUse: the options do not fit together.
         """
         if isinstance(source, list):
-            pixels = [shape(open_picture(each, self.pictures), self.pictures)[0] for each in source]
+            pixels = [pixels_of(each, self.pictures) for each in source]
             return self.caption_pixels(np.stack(pixels), options) if pixels else []
-        return self.caption_pixels(shape(open_picture(source, self.pictures), self.pictures)[0][None], options)[0]
+        return self.caption_pixels(pixels_of(source, self.pictures)[None], options)[0]
 
     def caption_pixels(self, pixels: npt.NDArray[np.uint8], options: SearchOptions | None = None) -> list[Caption]:
         """Captions pictures that have their shape already.

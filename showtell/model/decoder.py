@@ -69,6 +69,7 @@ class HiddenOutput(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
 
     def features(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
+        """... x H, ... x C and ... x E -> ... x H, what `vocabulary` scores; only the first is used."""
         dropped: Tensor = self.dropout(hidden)
         return dropped
 
@@ -84,6 +85,7 @@ class DeepOutput(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
 
     def features(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
+        """... x H, ... x C (gated) and ... x E (the last word) -> ... x E, what `vocabulary` scores."""
         deep = embedded + self.from_hidden(self.dropout(hidden)) + self.from_context(context)
         dropped: Tensor = self.dropout(torch.tanh(deep))
         return dropped
@@ -237,7 +239,7 @@ class Decoder(nn.Module):
 
         Args:
             grid: N x P x C.
-            captions: N x R x T, padded with PAD; R captions of each of the N pictures.
+            captions: N x R x T, padded with PAD; R captions of each of the N pictures; at least one word in all.
 
         Returns:
             Log-probabilities of the word after each (N x R x T x V) and attention (N x R x T x P), zero where captions is PAD.
@@ -247,7 +249,7 @@ class Decoder(nn.Module):
         places = captions.numel()
         dense = log_probabilities.new_zeros(places, self.vocabulary_size).index_copy(0, unrolled.order, log_probabilities)
         weights = [F.pad(block, _padding(block, captions)) for block in unrolled.attention]
-        attention = torch.stack(weights, dim=2) if weights else grid.new_zeros(*captions.shape[:2], 0, grid.shape[1])
+        attention = torch.stack(weights, dim=2)
         attention = F.pad(attention, (0, 0, 0, captions.shape[2] - attention.shape[2]))  # N x R x T x P
         return dense.unflatten(0, captions.shape), attention * (captions != PAD).unsqueeze(-1)
 
@@ -260,7 +262,7 @@ class Decoder(nn.Module):
         Args:
             grid: N x P x C.
             captions: N x R x T word numbers; what lies beyond a caption's length is ignored.
-            lengths: N x R words of each caption, on the CPU (the loop's bounds must not wait for the device).
+            lengths: N x R words of each caption, on the CPU (the loop's bounds must not wait for the device); not all of them 0.
         """
         running = torch.arange(captions.shape[2]) < lengths.unsqueeze(-1)  # N x R x T, on the CPU
         n_pictures, n_captions, n_words = captions.shape

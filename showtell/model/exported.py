@@ -18,6 +18,8 @@ config.json    "format": "showtell onnx", "format_version": 1, "showtell_version
                "grid": {"rows", "columns", "copies"}, where P = rows * columns (showtell/model/grid.py);
                "sizes": {"channels": C, "features": G, "keys": A, "hidden": H};
                "graphs": the SHA-256 of each graph, by file name;
+               "origins": in which graph each weight lies, and under which name, so that it can be trained on
+               (showtell/model/regained.py);
                and, where its maker tells: "guess_below": the confidence below which a caption is a guess, "note": a few words
 
 Models that share an encoder may lie in folders beside each other, with encoder.onnx and classes.txt in the folder above.
@@ -41,7 +43,7 @@ from showtell.model.captioner import Captioner, Found, Labels
 from showtell.model.config import CLASSES, CONFIG, GRAPHS, WORDS, check_format, maker_told, options_of, read_config, training_told
 from showtell.model.grid import GridShape
 from showtell.model.onnx_file import Graph, Signature
-from showtell.model.options import DecoderOptions
+from showtell.model.options import MOST_LABELS, DecoderOptions
 from showtell.pictures import PictureOptions
 from showtell.search import SearchOptions, search
 from showtell.search.decoders import Randoms
@@ -49,10 +51,10 @@ from showtell.vocabulary import END, START, Vocabulary, load_vocab
 
 ENCODER, START_GRAPH, STEP = GRAPHS
 FORMAT = "showtell onnx"
-MOST_LABELS = 10
-"""Of a picture, the likeliest first."""
 LARGEST = 1 << 16
 """Largest size that a folder may tell; the widest encoders give some 4,000 channels."""
+LARGEST_LABELS = 1 << 16
+"""Bytes of classes.txt that are read at most."""
 Floats = npt.NDArray[np.float32]
 Seen = tuple[Floats, list[Labels]]
 """The encoder's grid, N x P x C, and the classifier's labels of each picture (empty where there is none)."""
@@ -225,8 +227,8 @@ def _read_classes(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST >> 10} KiB")
+        if path.stat().st_size > LARGEST_LABELS:
+            raise ValueError(f"it is larger than {LARGEST_LABELS >> 10} KiB")
         return [printable(label) for label in path.read_text("utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise Problem(f"{path} cannot be read as labels ({first_line(error)}): get it from its maker again.") from None

@@ -9,6 +9,9 @@ from typing import Literal, get_args
 
 Grid = Literal["pooled", "dilated", "native"]
 
+MOST_LABELS = 10
+"""Of the encoder's own classifier that a caption keeps, the likeliest first."""
+
 
 @dataclass(frozen=True)
 class EncoderOptions:

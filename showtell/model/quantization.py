@@ -21,7 +21,7 @@ import numpy.typing as npt
 from showtell.errors import Problem
 from showtell.model.exported import ENCODER
 from showtell.model.graphs import tidy
-from showtell.pictures import PictureOptions, list_pictures, open_picture, shape
+from showtell.pictures import PictureOptions, list_pictures, pixels_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -44,7 +44,7 @@ def calibration_pixels(folder: Path, options: PictureOptions) -> npt.NDArray[np.
     if not paths:
         raise Problem(f"{folder} holds no pictures: name a folder of some hundred of the kind that will be captioned.")
     chosen = np.linspace(0, len(paths) - 1, min(len(paths), CALIBRATION_PICTURES)).round().astype(int)
-    return np.stack([shape(open_picture(paths[place], options), options)[0] for place in chosen])
+    return np.stack([pixels_of(paths[place], options) for place in chosen])
 
 
 def quantised(models: dict[str, ModelProto], pixels: npt.NDArray[np.uint8]) -> dict[str, ModelProto]:

@@ -16,7 +16,7 @@ from showtell.pictures.options import AugmentOptions, PictureOptions
 if TYPE_CHECKING:
     from showtell.pictures.augmenting import augment, may_flip
     from showtell.pictures.opening import PICTURE_SUFFIXES, PictureError, list_pictures, open_picture
-    from showtell.pictures.shaping import Seen, shape
+    from showtell.pictures.shaping import Seen, pixels_of, shape
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -28,12 +28,13 @@ __all__ = [
     "list_pictures",
     "may_flip",
     "open_picture",
+    "pixels_of",
     "shape",
 ]
 
 _HOMES = {
     "opening": ("PICTURE_SUFFIXES", "PictureError", "list_pictures", "open_picture"),
-    "shaping": ("Seen", "shape"),
+    "shaping": ("Seen", "pixels_of", "shape"),
     "augmenting": ("augment", "may_flip"),
 }
 

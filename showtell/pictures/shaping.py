@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from showtell.pictures.opening import Source, open_picture
 from showtell.pictures.options import Fit, PictureOptions
 
 GREY = (128, 128, 128)
@@ -45,6 +46,15 @@ class Seen:
         """The same part of the same picture in another size, for instance decoded in full."""
         x, y = width / self.width, height / self.height
         return Seen(self.left * x, self.top * y, self.right * x, self.bottom * y, width, height)
+
+
+def pixels_of(source: Source, options: PictureOptions) -> np.ndarray:
+    """A picture as the encoder sees it, from its file: uint8, S x S x 3 (RGB).
+
+    Raises:
+        Problem: it cannot be read, or is too large.
+    """
+    return shape(open_picture(source, options), options)[0]
 
 
 def shape(picture: Image.Image, options: PictureOptions) -> tuple[np.ndarray, Seen]:

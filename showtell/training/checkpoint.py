@@ -27,6 +27,8 @@ MAY_CHANGE = {
 """Settings that may differ when a run goes on: they do not change what it computes, or only when it ends."""
 
 
+LAST, BEST = "last_model.pt", "best_model.pt"
+"""In a run's folder: its newest checkpoint, and the model with the best score so far."""
 SETTINGS = "settings.yaml"
 """In a run's folder: what it was begun with."""
 SPLIT_LIST = "split_list.json"
@@ -52,7 +54,7 @@ def save_checkpoint(run: Run) -> None:
         "device": run.accelerator.device.type,
         "precision": precision_of(run.accelerator),
     }
-    save_artefact(run.artefact(), run.options.output_dir / "last_model.pt", checkpoint=state)
+    save_artefact(run.artefact(), run.options.output_dir / LAST, checkpoint=state)
 
 
 def load_checkpoint_state(path: Path) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def checkpoint_of(folder: Path) -> dict[str, Any]:
     Raises:
         Problem: it cannot be read, is a model without a run's state, or lacks something.
     """
-    path = folder / "last_model.pt"
+    path = folder / LAST
     content = load_checkpoint_state(path)
     with whole(path):
         state = content["checkpoint"]
@@ -99,7 +101,7 @@ def whole(path: Path) -> Iterator[None]:
 
 def _instead(path: Path) -> str:
     """What to do where a checkpoint is of no use."""
-    best, start = path.with_name("best_model.pt"), "start anew (--overwrite)"
+    best, start = path.with_name(BEST), "start anew (--overwrite)"
     if best.exists():
         start = f"start from its best model (--pretrained_path {best} with another --output_dir), or anew (--overwrite)"
     return f"this run cannot be gone on with: {start}"
@@ -135,7 +137,7 @@ def restore(run: Run, content: dict[str, Any]) -> None:
             f"the run in {run.options.output_dir} began with {len(state['processes'])} process(es), and now there are "
             f"{run.accelerator.num_processes}: launch as many, or start anew with --overwrite."
         )
-    with whole(run.options.output_dir / "last_model.pt"):
+    with whole(run.options.output_dir / LAST):
         model = state["model"] or {
             f"{part}.{name}": tensor
             for part in ("encoder", "decoder")
@@ -185,7 +187,7 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
             settings that would change the run or where there is a best model only, or what is to be overwritten is the model to
             start from.
     """
-    last, best, file = folder / "last_model.pt", folder / "best_model.pt", folder / SETTINGS
+    last, best, file = folder / LAST, folder / BEST, folder / SETTINGS
     if not any(path.exists() for path in (last, best, file, folder / LOG)):
         return False
     if overwrite:
@@ -209,7 +211,7 @@ def check_folder(folder: Path, settings: dict[str, Any], resume: bool, overwrite
 
 def begin(folder: Path, settings: dict[str, Any]) -> None:
     """Makes the folder a new run's: checkpoints of another run go, so that none of them is taken for this one's."""
-    for name in ("last_model.pt", "best_model.pt", SPLIT_LIST):
+    for name in (LAST, BEST, SPLIT_LIST):
         (folder / name).unlink(missing_ok=True)
     with written_whole(folder / SETTINGS) as file:
         file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120).encode())

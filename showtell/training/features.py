@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 from tqdm import tqdm
 
 from showtell.data.batches import CaptionedPictures, Item, encode_captions
@@ -28,7 +28,7 @@ from showtell.errors import Problem
 from showtell.files import as_utf8, cache_folder, written_whole
 from showtell.model.encoder import Encoder
 from showtell.pictures import AugmentOptions, PictureOptions, may_flip
-from showtell.training.interruption import leave_signals_to_the_main_process
+from showtell.training.loading import loader
 from showtell.training.log import say
 from showtell.training.shards import SHARD, Rows, ShardedArray, Shards
 from showtell.vocabulary import Vocabulary
@@ -211,12 +211,8 @@ def _fill(shards: Shards, source: CaptionedPictures, encode: Encoding, batch_siz
     while here := shards.next_missing():
         bar.n = len(source) - sum(map(len, shards.missing()))  # others may have been at work
         bar.refresh()
-        loader = DataLoader(
-            Subset(source, here), batch_size=batch_size, num_workers=workers, collate_fn=list,
-            generator=torch.Generator(),  # its own: a run that fills the cache draws the same dropout as one that finds it filled
-            worker_init_fn=leave_signals_to_the_main_process,
-        )  # fmt: skip
-        shards.write(here, _encoded(loader, encode, shards.shape[1:], bar))
+        items = loader(Subset(source, here), workers, list, batch_size=batch_size)
+        shards.write(here, _encoded(items, encode, shards.shape[1:], bar))
     bar.close()
     with written_whole(shards.folder / DONE) as file:  # last: a cache without it is not used
         file.write(json.dumps({"skipped": shards.reasons()}).encode())

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from showtell.data.batches import Item, PictureSource
 from showtell.data.records import Record
 from showtell.metrics import CiderD, bleu_counts, tokenise
 from showtell.metrics.options import Tokens
 from showtell.search import SearchOptions
-from showtell.training.interruption import leave_signals_to_the_main_process
+from showtell.training.loading import loader
 from showtell.training.loss import TrainingModel
 from showtell.vocabulary import PAD, START, UNK, Vocabulary
 
@@ -58,13 +58,9 @@ class FreeRunning:
     def _said(self, model: TrainingModel, accelerator: Accelerator) -> list[tuple[int, str]]:
         """Place among the chosen pictures, and caption, of this process's share."""
         places = list(range(accelerator.process_index, len(self.chosen), accelerator.num_processes))
-        loader: DataLoader[Item] = DataLoader(
-            Subset(self.source, [self.chosen[place] for place in places]),  # type: ignore[arg-type]
-            self.batch_size, num_workers=self.workers, collate_fn=list, worker_init_fn=leave_signals_to_the_main_process,
-            generator=torch.Generator(),  # its own: captioning moves no generator that training draws from
-        )  # fmt: skip
+        share: Subset[Item] = Subset(self.source, [self.chosen[place] for place in places])  # type: ignore[arg-type]
         said: list[tuple[int, str]] = []
-        for number, items in enumerate(loader):
+        for number, items in enumerate(loader(share, self.workers, list, batch_size=self.batch_size)):
             readable = [(place, item.picture) for place, item in zip(places[number * self.batch_size :], items, strict=False)]
             readable = [(place, picture) for place, picture in readable if picture is not None]
             if readable:

@@ -14,7 +14,7 @@ from showtell.data.batches import Batch
 from showtell.errors import Problem
 from showtell.model.artefact import save_artefact
 from showtell.model.transfer import model_info, trained_rates
-from showtell.training.checkpoint import save_checkpoint
+from showtell.training.checkpoint import BEST, save_checkpoint
 from showtell.training.interruption import Interrupted, Interruption
 from showtell.training.log import say
 from showtell.training.options import Monitor
@@ -55,7 +55,7 @@ def keep_if_best(run: Run, score: float) -> None:
         return
     run.kept = score
     if run.accelerator.is_main_process:
-        save_artefact(run.artefact(), run.options.output_dir / "best_model.pt")
+        save_artefact(run.artefact(), run.options.output_dir / BEST)
 
 
 def train_epoch(run: Run, interruption: Interruption) -> bool:

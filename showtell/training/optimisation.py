@@ -144,6 +144,7 @@ class EarlyStopping:
 
     @property
     def should_stop(self) -> bool:
+        """Whether `patience` epochs have passed without progress."""
         return self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:

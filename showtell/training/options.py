@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from showtell.machine import Device
+
 Monitor = Literal["val_loss", "cider", "bleu4"]
 WordsFrom = Literal["auto", "model", "data", "both"]
 Precision = Literal["auto", "float32", "bf16"]

@@ -24,6 +24,8 @@ from showtell.model.device import has_fast_bf16, resolve_device
 from showtell.model.encoder import Encoder
 from showtell.model.transfer import model_info
 from showtell.training.checkpoint import (
+    BEST,
+    LAST,
     SETTINGS,
     SPLIT_LIST,
     begin,
@@ -119,7 +121,7 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     with accelerator.main_process_first(), memory_sentence(too_large):
         begun = start(splits.train)
     if checkpoint:  # its file may hold another by now
-        with whole(folder / "last_model.pt"):
+        with whole(folder / LAST):
             begun.encoder.load_state_dict(encoder_of(checkpoint))
     say(
         f"{len(splits.train):,} pictures to train on, {len(splits.val):,} to validate on; {len(begun.vocabulary):,} words; "
@@ -147,7 +149,7 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
     run.unfreezing.begin(run.position.epoch)
     say(model_info(run.encoder, run.plain_model.decoder, run.optimizer), quiet)
     why = _fit(run)
-    best, minutes = folder / "best_model.pt", (time.monotonic() - started) / 60
+    best, minutes = folder / BEST, (time.monotonic() - started) / 60
     say(f"Training ended after {minutes:.1f} minutes: {why}.", quiet)
     if best.is_file():
         what = MONITORED[options.monitor]

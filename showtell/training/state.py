@@ -11,14 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 
 from showtell.data.batches import Batch, BatchOrder, PictureSource, collate
 from showtell.model.artefact import Artefact
 from showtell.model.encoder import Encoder
 from showtell.pictures import PictureOptions
 from showtell.training.free_running import FreeRunning
-from showtell.training.interruption import leave_signals_to_the_main_process
+from showtell.training.loading import loader
 from showtell.training.log import Log
 from showtell.training.loss import TrainingModel
 from showtell.training.optimisation import EarlyStopping, Schedule
@@ -64,17 +63,8 @@ class Feed:
         """The epoch's batches from number `first` on."""
         self.source.set_epoch(epoch)
         self.order.start(epoch, first)
-        return iter(
-            DataLoader(
-                self.source,  # type: ignore[arg-type]
-                batch_sampler=self.order,
-                collate_fn=collate,
-                num_workers=self.workers,
-                pin_memory=torch.cuda.is_available(),
-                worker_init_fn=leave_signals_to_the_main_process,
-                generator=torch.Generator(),  # its own, or opening a loader would move the generator that dropout draws from
-            )
-        )
+        pin = torch.cuda.is_available()
+        return iter(loader(self.source, self.workers, collate, batch_sampler=self.order, pin_memory=pin))
 
 
 @dataclass
