@@ -67,12 +67,12 @@ def _blocks(query: Tensor, keys: Tensor) -> Iterator[tuple[tuple[slice, slice], 
     room = CACHE if query.device.type == "cpu" else query.numel() * cells
     n = max(1, min(pictures, room // max(1, rows * cells * width)))
     r = max(1, rows if n > 1 else min(rows, room // max(1, cells * width)))
-    query, keys, buffer = 2 * query, 2 * keys, query.new_empty(n, r, cells, width)
+    query, buffer = 2 * query, query.new_empty(n, r, cells, width)
     for i in range(0, pictures, n):
         for j in range(0, rows, r):
             here = slice(i, i + n), slice(j, j + r)
             q, k = query[here].unsqueeze(2), keys[here[0]].unsqueeze(1)
-            yield here, torch.add(k, q, out=buffer[: q.shape[0], : q.shape[1]]).sigmoid_()
+            yield here, torch.add(q, k, alpha=2, out=buffer[: q.shape[0], : q.shape[1]]).sigmoid_()
 
 
 def _in_one_precision(query: Tensor, *others: Tensor) -> list[Tensor]:
