@@ -118,8 +118,12 @@ def _coco(text: str, path: Path, options: DataOptions) -> Iterator[Row]:
     for annotation in document["annotations"]:
         captions[annotation["image_id"]].append(annotation["caption"])
     listed = {image["id"] for image in document.get("images") or ()}
-    if listed and captions and listed.isdisjoint(captions):
-        raise Problem(f"{path} has captions of images that it does not list, such as {next(iter(captions))!r}; mend their ids.")
+    strange = [image_id for image_id in captions if image_id not in listed]
+    if len(strange) < len(captions):  # who lists some of the images wants those; but "9" is no other than 9
+        spelt = set(map(str, listed)) if strange else set()
+        strange = [image_id for image_id in strange if str(image_id) in spelt]
+    if listed and strange:
+        raise Problem(f"{path} has captions of images that it does not list, such as {strange[0]!r}; mend their ids.")
     for image in document.get("images") or [{"id": image_id} for image_id in captions]:  # references alone need no pictures
         yield image["id"], image.get("file_name", str(image["id"])), None, _clean(captions[image["id"]])
 
@@ -161,7 +165,7 @@ def _json_lines(text: str, path: Path, options: DataOptions) -> Iterator[tuple[s
         file = value[_column("image_column", options.image_column, columns, path)]
         if not isinstance(captions, str | list):
             raise TypeError
-        yield file, value.get("split"), [captions] if isinstance(captions, str) else captions
+        yield str(file) if type(file) is int else file, value.get("split"), [captions] if isinstance(captions, str) else captions
 
 
 def json_lines(text: str, path: Path, object_of: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Iterator[Any]:
@@ -200,8 +204,13 @@ def _column(setting: str, asked: str, columns: list[str], path: Path) -> str:
         raise WrongUse(f"{path} has no head line that names its columns: add one, such as image,caption.")
     others = {DataOptions.image_column, DataOptions.caption_column, "split"}  # they hold what their names say
     nearest = get_close_matches(asked, [column for column in columns if column.lower() not in others], n=1, cutoff=0.0)
-    advice = f"; set {setting} to {nearest[0]}, say" if nearest else f"; name it with {setting}"
-    raise WrongUse(f"{path} has no column {asked} (it has {', '.join(columns) or 'none'}){advice}.")
+    advice = f"; set {setting} to {nearest[0]:.40}, say" if nearest else f"; name it with {setting}"
+    raise WrongUse(f"{path} has no column {asked} (it has {_few(columns) or 'none'}){advice}.")
+
+
+def _few(columns: list[str]) -> str:
+    """The first of them, each as far as a sentence can hold it: what is no table may have thousands."""
+    return ", ".join([f"{column:.40}" for column in columns[:12]] + ["..."] * (len(columns) > 12))
 
 
 def _grouped(lines: Iterable[tuple[str, str | None, Iterable[str]]], path: Path) -> Iterator[Row]:

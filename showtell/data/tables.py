@@ -110,6 +110,12 @@ def _check_quotes(text: str, delimiter: str, path: Path) -> None:
             ) from error
 
 
+def _swallows(cell: str, delimiter: str) -> bool:
+    """Whether there are whole rows in a cell."""
+    _, *further = cell.split("\n")
+    return any((delimiter == "\t" and delimiter in line) or names_picture(line.split(delimiter)[0]) for line in further)
+
+
 def _rows(lines: Any, columns: list[str], delimiter: str, caption_last: bool, path: Path) -> Iterator[dict[str, str]]:
     try:
         for cells in lines:
@@ -123,6 +129,11 @@ def _rows(lines: Any, columns: list[str], delimiter: str, caption_last: bool, pa
                 advice = "put its caption in quotation marks" if len(cells) > len(columns) else "mend it"
                 raise Problem(
                     f"Line {lines.line_num} of {path} has {len(cells)} cells where the first line has {len(columns)}; {advice}."
+                )
+            if any(_swallows(cell, delimiter) for cell in cells):
+                raise Problem(
+                    f"A quotation mark before line {lines.line_num} of {path} opens what another line closes, and the rows "
+                    "between them are one caption; leave both out, or double them."
                 )
             yield dict(zip(columns, cells, strict=True))
     except csv.Error as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,14 @@ def compare(systems: Sequence[Path], options: ComparisonOptions) -> int:
     if len(systems) != 2:
         raise WrongUse(f"{len(systems)} evaluations are named; name two: showtell compare evaluation_a evaluation_b.")
     first, second = systems
-    one, two = load_result(first), load_result(second)
+    one, two = _paired(load_result(first), load_result(second))
     common = [picture for picture in one.pictures if picture in two.pictures]
     if not common:
         raise WrongUse(f"{first} and {second} have no picture in common, so they cannot be compared.")
     for sentence in warnings(one, two, len(common)):
         print(f"Warning: {printable(sentence)}", file=sys.stderr)
-    rows: list[tuple[str, ...]] = [("", first.name or "A", second.name or "B", "difference", "95 % interval", "")]
+    heads = (result.path.resolve().parent.name or "scores" for result in (one, two))
+    rows: list[tuple[str, ...]] = [("", *heads, "difference", "95 % interval", "")]
     for name, found in differences(one, two, common, options):
         rows.append((
             name, f"{100 * found.first:.1f}", f"{100 * found.second:.1f}", f"{100 * found.difference:+.1f}",
@@ -54,6 +56,16 @@ def compare(systems: Sequence[Path], options: ComparisonOptions) -> int:
     for line in changes(one, two, common, options.changed):
         print(line)
     return 0
+
+
+def _paired(one: Result, two: Result) -> tuple[Result, Result]:
+    """Both with their pictures under the same names: their files', where the references' formats number them otherwise."""
+    if one.pictures.keys() & two.pictures.keys():
+        return one, two
+    by_file = [{line["image"]: line for line in result.pictures.values()} for result in (one, two)]
+    if any(len(named) < len(result.pictures) for named, result in zip(by_file, (one, two), strict=True)):
+        return one, two  # two pictures of one name
+    return replace(one, pictures=by_file[0]), replace(two, pictures=by_file[1])
 
 
 def _verdict(found: Difference) -> str:

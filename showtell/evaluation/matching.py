@@ -58,15 +58,22 @@ def match(predictions: Iterable[Prediction], records: Sequence[Record], wanted: 
         source: the file of the predictions, for messages.
 
     Raises:
-        WrongUse: a picture has two captions that differ, or a name fits several pictures.
+        WrongUse: a picture has two captions that differ, a name fits several pictures, or number and name are of different ones.
     """
-    finder = _Finder(records)
+    predictions = list(predictions)
+    finder = _Finder(records, predictions)
     said: dict[int | str, str] = {}
     unknown, repeated = [], 0
     for prediction in predictions:
         record = finder.find(prediction)
         if prediction.caption is None:
             continue
+        if record and prediction.file:
+            others = finder.called(_path(prediction.file))
+            if others and record not in others:
+                raise WrongUse(
+                    f"{source} has a caption of {prediction.picture} and of {prediction.file} at once: leave one of them."
+                )
         if record is None:
             unknown.append(prediction.picture)
         elif record.image_id not in said:
@@ -92,14 +99,21 @@ def named(pictures: Sequence[str]) -> str:
 
 
 class _Finder:
-    """Finds records by number, by file name (with as much of its path as tells pictures apart), or by the name's digits."""
+    """Finds records by id, by file name (with as much of its path as tells pictures apart), or by the number in COCO's names.
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    Args:
+        records: the pictures.
+        predictions: what is said of them; where one number among them is an id, all are.
+    """
+
+    def __init__(self, records: Sequence[Record], predictions: Iterable[Prediction]) -> None:
         self._by_id = {str(record.image_id): record for record in records}
         self._by_name: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            for name in {record.path.name, record.path.stem}:
-                self._by_name[name].append(record)
+            name = _path(str(record.path))
+            for called in {name.name, name.stem, _number(name.stem) or name.stem}:
+                self._by_name[called].append(record)
+        self._ids = any(each.by_number and each.picture in self._by_id for each in predictions)
 
     def find(self, prediction: Prediction) -> Record | None:
         """The prediction's picture; None if the data do not have it.
@@ -107,21 +121,37 @@ class _Finder:
         Raises:
             WrongUse: it could be several.
         """
-        name = PurePath(prediction.picture.replace("\\", "/"))
-        if prediction.by_number and prediction.picture in self._by_id:
-            return self._by_id[prediction.picture]
-        candidates = self._by_name.get(name.name) or []
+        if prediction.by_number and (self._ids or prediction.picture in self._by_id) and prediction.picture.isdecimal():
+            return self._by_id.get(prediction.picture)
+        name = _path(prediction.picture)
+        candidates = self.called(name)
         if len(candidates) > 1:  # photos/1.jpg and drawings/1.jpg
-            candidates = [record for record in candidates if record.path.parts[-len(name.parts) :] == name.parts]
+            candidates = [record for record in candidates if _path(str(record.path)).parts[-len(name.parts) :] == name.parts]
             if len(candidates) != 1:
                 raise WrongUse(f"The name {prediction.picture} fits several pictures of the data: give more of its path.")
         if candidates:
             return candidates[0]
-        if prediction.picture in self._by_id:
-            return self._by_id[prediction.picture]
-        digits = re.search(r"[0-9]+$", name.stem)  # COCO_val2014_000000391895.jpg is picture 391895 ...
-        record = self._by_id.get(digits[0].lstrip("0") or "0") if digits else None
-        return record if record and re.search(rf"(?<![0-9])0*{record.image_id}$", record.path.stem) else None  # ... in COCO
+        return self._by_id.get(prediction.picture) or self._of_coco(name)
+
+    def called(self, name: PurePath) -> list[Record]:
+        """The pictures whose file has that name, in whatever folder."""
+        return self._by_name.get(name.name, [])
+
+    def _of_coco(self, name: PurePath) -> Record | None:
+        """COCO_val2014_000000391895.jpg is picture 391895, and 000000391895.jpg, as the pictures of 2017 are called."""
+        number = _number(name.stem)
+        record = self._by_id.get(number) if number else None
+        return record if record and _number(_path(str(record.path)).stem) == number else None
+
+
+def _path(name: str) -> PurePath:
+    return PurePath(name.replace("\\", "/"))
+
+
+def _number(stem: str) -> str | None:
+    """The number that a file's name is, or that stands in it as in COCO's; without zeros before it."""
+    found = re.fullmatch(r"(?:COCO_\w+_(?=[0-9]{12}$))?0*([0-9]+)", stem)
+    return found[1] if found else None
 
 
 def references_hash(records: Sequence[Record]) -> str:

@@ -48,6 +48,8 @@ class Prediction(NamedTuple):
     """Whether that is a number in the data set rather than a file's name."""
     caption: str | None
     """None: it was skipped, as showtell's own files say of pictures that could not be read."""
+    file: str | None = None
+    """Beside a number: the file's name, where it is given too."""
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -105,11 +107,16 @@ def _listed(document: Any, path: Path) -> Iterator[Any]:
         return iter(document)
     for name in LISTS:
         listed = document.get(name)
-        if isinstance(listed, list) and all(isinstance(each, Mapping) and set(each) & set(PICTURE_KEYS) for each in listed[:1]):
+        if isinstance(listed, list) and all(map(_says_something, listed[:1])):
             return iter(listed)
-    if any(name in document for name in PICTURE_KEYS) and any(name in document for name in (*CAPTION_KEYS, "error")):
+    if _says_something(document):
         return iter([document])
     return ({"image_id": picture, "caption": caption} for picture, caption in document.items())
+
+
+def _says_something(entry: Any) -> bool:
+    """Whether it is an object that names a picture, and what is said of it or why nothing is."""
+    return isinstance(entry, Mapping) and bool(set(entry) & set(PICTURE_KEYS)) and bool(set(entry) & {*CAPTION_KEYS, "error"})
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,12 +148,13 @@ def _prediction(each: Any, path: Path) -> Prediction:
     if key is None or not (type(each[key]) in (int, str) or (type(each[key]) is float and each[key].is_integer())):
         raise WrongUse(f"{path} does not name the picture of {json.dumps(each, ensure_ascii=False)[:80]}: give it an image_id.")
     picture = str(int(each[key]) if isinstance(each[key], float) else each[key])
-    if each.get("error"):
-        return Prediction(picture, False, None)
     captions = [_caption(each[name]) for name in CAPTION_KEYS if each.get(name) is not None]
+    if each.get("error") and not any(captions):
+        return Prediction(picture, False, None)
     if not captions or captions[0] is None:
         raise WrongUse(f"{path} gives no caption, or several, of the picture {picture}: it must give one.")
-    return Prediction(picture, key in NUMBERS, captions[0])
+    named = (each[name] for name in PICTURE_KEYS if name not in NUMBERS and isinstance(each.get(name), str))
+    return Prediction(picture, key in NUMBERS, captions[0], next(named, None) if key in NUMBERS else None)
 
 
 def _caption(value: Any) -> str | None:

@@ -104,7 +104,7 @@ def load_result(path: Path) -> Result:
         WrongUse: there is no such thing.
         Problem: it cannot be read, or is damaged.
     """
-    scores = path / SCORES if path.is_dir() else path
+    scores = path / SCORES if path.is_dir() else path.with_name(SCORES) if path.name == PICTURES else path
     if not scores.is_file():
         raise WrongUse(f"There are no scores at {path}: name a folder that showtell evaluate wrote, or the scores.json in it.")
     try:

@@ -24,7 +24,7 @@ from showtell.data.options import DataOptions
 from showtell.data.readers import read_records
 from showtell.data.records import Record
 from showtell.data.splits import belongs
-from showtell.errors import Problem, WrongUse
+from showtell.errors import Problem, WrongUse, disk_sentences, printable
 from showtell.evaluation.matching import Matched, choose_split, match, named, references_hash
 from showtell.evaluation.options import EvaluationOptions
 from showtell.evaluation.predictions import Prediction, read_predictions
@@ -50,7 +50,7 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     """
     if options.model is None and options.predictions is None:
         raise WrongUse("Nothing to score: name a model with --model, or captions with --predictions.")
-    _check_output(options)
+    _check_output(options, data)
     records = read_records(data, need_pictures=options.model is not None)
     wanted, split = choose_split(records, options.split, data.val_split)
     if options.model is not None:
@@ -72,10 +72,12 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
             f"Warning: the references have no spaces between words, as tokens {metrics.tokens} need: try --tokens characters.",
             False,
         )
+    with disk_sentences(options.output_dir):
+        options.output_dir.mkdir(parents=True, exist_ok=True)
     _say(f"Scoring {len(matched.captions):,} captions on {', '.join(metrics.metrics)} ...", options.quiet)
     origin = _origin(options, search)
     training = [caption for record in records if belongs(record, data.train_split) for caption in record.captions]
-    place = f"{(data.annotations or data.data).name}/{split or 'all'}"
+    place = f"{_data_name(data)}/{split or 'all'}#{references_hash(matched.records)[:8]}"
     scores = score(
         matched.captions, [record.captions for record in matched.records], tokens=metrics.tokens, metrics=metrics.metrics,
         training=training or None, protocol={"data": place, "search": _search_name(origin["search"])},
@@ -92,18 +94,21 @@ def evaluate(options: EvaluationOptions, data: DataOptions, metrics: MetricOptio
     return SOME_LEFT_OUT if matched.missing or matched.unknown else ALL_DONE
 
 
-def _check_output(options: EvaluationOptions) -> None:
-    """See that nothing is replaced unasked, and never the file that is to be scored.
+def _check_output(options: EvaluationOptions, data: DataOptions) -> None:
+    """See that nothing is replaced unasked, and never a file that is to be read.
 
     Raises:
         WrongUse: something would be.
     """
     folder = options.output_dir
-    written = [folder / SCORES]
-    if options.predictions is not None:
-        written += [folder / CAPTIONS, folder / PICTURES]
-        if os.path.realpath(options.predictions) in map(os.path.realpath, written):
-            raise WrongUse(f"{options.predictions} would be replaced by what is written to {folder}: name another --output_dir.")
+    written = [folder / SCORES, folder / CAPTIONS, folder / PICTURES]
+    for read in (options.predictions, data.annotations, data.split_list):
+        if read is not None and os.path.realpath(read) in map(os.path.realpath, written):
+            raise WrongUse(f"{read} would be replaced by what is written to {folder}: name another --output_dir.")
+    if options.model is not None:
+        written.remove(folder / CAPTIONS)  # they are gone on with, or refused, when captioning looks at them
+        if provenance_path(folder / CAPTIONS).exists():
+            written.remove(folder / PICTURES)  # ours, of an evaluation that did not come to its end
     there = next((path for path in written if path.exists()), None)
     if there and not options.overwrite:
         raise WrongUse(
@@ -163,8 +168,14 @@ def _origin(options: EvaluationOptions, search: SearchOptions) -> dict[str, Any]
         return {"predictions": None, "model": made_with and made_with["model"], "search": asdict(search)}
     assert options.predictions is not None
     made_with = load_provenance(options.predictions)  # showtell's own captions tell
-    file = {"name": options.predictions.name, "sha256": hashlib.sha256(options.predictions.read_bytes()).hexdigest()}
+    regular = options.predictions.is_file()  # a pipe has been read, and is not there a second time
+    sha256 = hashlib.sha256(options.predictions.read_bytes()).hexdigest() if regular else None
+    file = {"name": options.predictions.name, "sha256": sha256}
     return {"predictions": file, "model": made_with and made_with["model"], "search": made_with and made_with["search"]}
+
+
+def _data_name(data: DataOptions) -> str:
+    return (data.annotations or data.data).resolve().name.removesuffix(".gz")
 
 
 def _search_name(search: dict[str, Any] | None) -> str | None:
@@ -185,7 +196,7 @@ def _protocol(
     if any(name in scores and scores[name].value is not None for name in ("METEOR", "SPICE")):
         versions["pycocoevalcap"] = metadata.version("pycocoevalcap")
     return {
-        "data": (data.annotations or data.data).name,
+        "data": _data_name(data),
         "split": split,
         "split_list": data.split_list and data.split_list.name,
         "pictures": len(numbers),
@@ -208,7 +219,7 @@ def _protocol(
 
 def _say(sentence: str, quiet: bool) -> None:
     if not quiet:
-        print(sentence, file=sys.stderr, flush=True)
+        print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def _show(scores: Scores, matched: Matched, options: EvaluationOptions) -> None:
@@ -219,9 +230,10 @@ def _show(scores: Scores, matched: Matched, options: EvaluationOptions) -> None:
         (len(matched.unknown), "captions are of pictures that the references do not have and were left out"),
         (matched.elsewhere, "captions are of other splits' pictures and were left out"),
         (matched.repeated, "captions stood twice"),
+        (sum(not caption.strip() for caption in matched.captions), "captions are empty"),
     ):
         if count:
             _say(f"{count:,} {what}.", options.quiet)
     if not options.quiet:
         print(score_table(scores))
-        print(f"Captions, scores of each picture and the protocol are in {options.output_dir}.", file=sys.stderr)
+        print(f"Captions, scores of each picture and the protocol are in {options.output_dir}/.", file=sys.stderr)

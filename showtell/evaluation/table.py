@@ -26,8 +26,9 @@ def score_table(scores: Scores) -> str:
         ("bad endings", f"{varied.bad_endings:6.1%}", '"... with a"'),
         ("repeated words", f"{varied.repeated:6.1%}", "three words in a row twice, or one twice in a row"),
     ]  # fmt: skip
-    signed = scores["CIDEr-D"] if "CIDEr-D" in scores else scores.scores[-1]
-    return f"{aligned(lines)}\n{signed.name} is {signed.signature}"
+    measured = [each for each in scores.scores if each.value is not None and not each.name.endswith(BARE)]
+    signed = next((each for each in measured if each.name == "CIDEr-D"), measured[-1] if measured else None)
+    return aligned(lines) + (f"\n{signed.name} is {signed.signature}" if signed else "")
 
 
 def _note(each: Score, scores: Scores) -> str:

@@ -167,7 +167,7 @@ def _straight(token: str) -> str:
 
 
 def _double_quote(token: str) -> str:
-    return token if token == "&QUOT;" else "''"
+    return "''" if token in ('"', "''", "&quot;") else token
 
 
 def _ampersand(token: str) -> str:
@@ -226,13 +226,13 @@ RULES = [
     _rule(r"<WORD>"),
     _rule(
         r"(?i:<APOS>n<APOS>?|<APOS>em|<APOS>till?|<APOS>cause|dunkin<APOS>|somethin<APOS>|ol<APOS>|o<APOS>clock|cont<APOS>d\.?"
-        r"|nor<APOS>easter|c<APOS>mon|c<APOS>est|e<APOS>er|s<APOS>mores|ev<APOS>ry|li<APOS>l|nat<APOS>l|cap<APOS>n)|<APOS>[2-9]0s"
+        r"|nor<APOS>easter|c<APOS>mon|c<APOS>est|e<APOS>er|s<APOS>mores|ev<APOS>ry|li<APOS>l|nat<APOS>l|cap<APOS>n)|<APOS>[2-9]0[sS]"
     ),
     _rule(r"(?i:[ldj]<APOS>)"),
     _rule(r"[A-HJ-XZn]<APOSETC><AL>{2,}"),  # N'Djamena
     _rule(r"<AL>+[aeiouyAEIOUY]<APOSETC>[aeiouA-Z]<AL>*"),  # Hawai'i
     _rule(r"([yY]<APOS>)<AL>"),
-    _rule(r"https?://[^ \t\n\f\r\"<>|(){}]+[^ \t\n\f\r\"<>|.!?(){},-]"),
+    _rule(r"(?i:https?)://[^ \t\n\f\r\"<>|(){}]+[^ \t\n\f\r\"<>|.!?(){},-]"),
     _rule(
         r"(?:www\.(?:[^ \t\n\f\r\"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}|(?:[^ \t\n\f\r\"`'<>|.!?(){},-_$]+\.)+(?i:com|net|org|edu))"
         r"(?:/[^ \t\n\f\r\"<>|(){}]+[^ \t\n\f\r\"<>|.!?(){},-])?"
@@ -251,7 +251,6 @@ RULES = [
     _rule(r"[\u00bc-\u00be\u2153-\u215e]", lambda token: _FRACTIONS.get(token, token)),
     _rule(r"(?i:-(?:RRB|LRB|RCB|LCB|RSB|LSB)-|C\.D\.s|pro-|anti-|S<AMP>P-500|S<AMP>Ls)", _ampersand),
     _rule(r"(<APOS>[0-9][0-9])<SNL>"),
-    _rule(r"(?:E|Yahoo|Jeopardy)!"),
     _rule(r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}(?:\\?/[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}){1,2}"),
     _rule(rf"({_SENTENCE_ENDERS}\.)[^\x00]{{2}}"),
     _rule(rf"([A-Za-z])\.<SNL>+{_SENTENCE_STARTS}<SNL>"),

@@ -46,7 +46,10 @@ class Scores:
     """For a bootstrap of corpus BLEU."""
 
     def __getitem__(self, name: str) -> Score:
-        return next(score for score in self.scores if score.name == name)
+        for score in self.scores:
+            if score.name == name:
+                return score
+        raise KeyError(f"there is no score {name!r}; there are {', '.join(score.name for score in self.scores)}")
 
     def __contains__(self, name: object) -> bool:
         return any(score.name == name for score in self.scores)
@@ -79,26 +82,25 @@ def score(
         java_seconds: how long METEOR and SPICE may take, each.
 
     Raises:
-        ValueError: there are no captions, not as many as pictures, a picture has no reference, or a metric is unknown.
+        ValueError: there are no captions, not as many as pictures, a picture has no reference, or metric or tokens are unknown.
+        TypeError: captions are no list of texts, or references no list of such lists.
     """
-    if not captions or len(captions) != len(references):
-        raise ValueError(f"{len(captions)} captions cannot be scored against the references of {len(references)} pictures")
-    if not all(references):
-        raise ValueError("a picture has no reference")
+    _check(captions, references)
     ours = [tokenise(caption, tokens) for caption in captions]
     theirs = [[tokenise(reference, tokens) for reference in each] for each in references]
+    our_words, their_words = [_cut(each) for each in ours], [[_cut(reference) for reference in each] for each in theirs]
     parts = {"refs": reference_counts([len(each) for each in references]), "tok": tokens}
     told = {"n": len(captions), **(protocol or {})}
     counts, found = None, []
     for metric in dict.fromkeys(metrics):
         if metric == "bleu":
-            counts = bleu_counts(ours, theirs)
+            counts = bleu_counts(our_words, their_words)
             found += _bleu_scores(counts, parts | told)
         elif metric == "rouge":
             each = rouge_l(ours, theirs)
             found.append(Score("ROUGE-L", float(each.mean()), signature("rougel", parts | told), tuple(each.tolist())))
         elif metric == "cider":
-            each = CiderD(theirs, frequencies).score(ours)
+            each = CiderD(their_words, frequencies).score(our_words)
             source = f"given{frequencies.pictures}" if frequencies else "refs"
             signed = signature("ciderd", parts | {"df": source} | told)
             found.append(Score("CIDEr-D", float(each.mean()), signed, tuple(each.tolist())))
@@ -108,6 +110,26 @@ def score(
             found.append(_java_score(metric, ours, theirs, tokens, parts | told, java_seconds))
     seen = None if training is None else {tuple(tokenise(caption, tokens)) for caption in training}
     return Scores(tuple(found), measure_diversity(ours, seen), counts)
+
+
+def _check(captions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """See that these are what they are called: a text too is a sequence of texts, and a dictionary one of its keys."""
+    if isinstance(captions, str | Mapping) or not all(isinstance(caption, str) for caption in captions):
+        raise TypeError("captions must be a list with a text for each picture")
+    if isinstance(references, str | Mapping) or any(
+        isinstance(each, str | Mapping) or not all(isinstance(reference, str) for reference in each) for each in references
+    ):
+        raise TypeError("references must be a list with a list of texts for each picture, in the order of the captions")
+    if not len(captions) or len(captions) != len(references):
+        raise ValueError(f"{len(captions)} captions cannot be scored against the references of {len(references)} pictures")
+    if not all(len(each) for each in references):
+        raise ValueError("a picture has no reference")
+
+
+def _cut(tokens: list[str]) -> list[str]:
+    """The words of BLEU and CIDEr-D in pycocoevalcap, which cuts tokens at the no-break space that the Penn Treebank's put into
+    "3 1/2"; its ROUGE-L and METEOR keep them whole."""
+    return " ".join(tokens).split()
 
 
 def _bleu_scores(counts: BleuCounts, parts: Mapping[str, object]) -> list[Score]:

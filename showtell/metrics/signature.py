@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import showtell
+from showtell.errors import printable
 
 
 def signature(metric: str, parts: Mapping[str, object]) -> str:
-    """`ciderd|refs:5|tok:ptb|df:refs|n:1000|data:flickr8k/val|search:beam5|showtell:0.3.0`, for instance.
+    """`ciderd|refs:5|tok:ptb|df:refs|n:1000|data:flickr8k/val#1ed17e43|search:beam5|showtell:0.3.0`, for instance.
 
     Args:
         metric: bleu4, ciderd, ...
@@ -25,4 +26,4 @@ def reference_counts(numbers: list[int]) -> str:
 
 
 def _plain(value: object) -> str:
-    return "".join("_" if sign in "|: \t\n" else sign for sign in str(value))
+    return "".join("_" if sign in "|: \t\n" else sign for sign in printable(value))

@@ -19,7 +19,12 @@ def tokenise(caption: str, tokens: Tokens = "ptb") -> list[str]:
             what joins them inside (hyphen, apostrophe, the point of a number), in lower case and composed form (NFC), for any
             language that puts spaces between words. "characters": the same, but each Chinese or Japanese character is a token.
             "spaces": the caption is tokenised already.
+
+    Raises:
+        ValueError: there are no such tokens.
     """
+    if tokens not in TOKENISERS:
+        raise ValueError(f"there are no tokens {tokens!r}; there are {', '.join(TOKENISERS)}")
     return TOKENISERS[tokens](caption)
 
 

@@ -122,6 +122,17 @@ def test_json_lines_with_columns_of_other_names(tmp_path: Path) -> None:
     assert read_rows(path, options) == [("a.jpg", "a.jpg", "val", ("Hund\u2028e",))]
 
 
+def test_numbers_for_names(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"image_id": 7, "caption": "A dog"}, {"image_id": 7, "caption": "One dog"}])
+    assert read_rows(path, DataOptions(image_column="image_id")) == [("7", "7", None, ("A dog", "One dog"))]
+
+
+def test_some_of_the_images_may_be_listed(tmp_path: Path) -> None:
+    annotations = [{"image_id": number, "caption": "A dog"} for number in (7, 8)]
+    path = written(tmp_path, {"images": [{"id": 7, "file_name": "a.jpg"}], "annotations": annotations})
+    assert read_rows(path, OPTIONS) == [(7, "a.jpg", None, ("A dog",))]
+
+
 def test_a_table_of_pandas_with_its_index(tmp_path: Path) -> None:
     """The first name is empty: a tab before it is no space to be cut off."""
     table = written(tmp_path, "\n\timage\tcaption\n0\ta.jpg\tA dog\n1\ta.jpg\tOne dog\n")
@@ -194,6 +205,9 @@ def test_references_that_name_no_files(tmp_path: Path, document: object) -> None
         ('{"image": "a.jpg", "caption": {"en": "A dog"}}', Problem, "jsonl captions are: something in it is of another type"),
         ('{"image": "a.jpg", "caption": "A", "split": ["val"]}', Problem, "something in it is of another type"),
         ('{"images":\n[{"id": 1}], "annotations": [{"image_id": "1", "caption": "A"}]}', Problem, "such as '1'; mend their ids"),
+        ('{"images":\n[{"id": 1}], "annotations": [{"image_id": 1, "caption": "A"}, {"image_id": "1", "caption": "B"}]}', Problem,
+         "such as '1'; mend their ids"),
+        (json.dumps({str(n): ["A"] for n in range(300)}), WrongUse, "(it has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)"),
         ('image,caption\na.jpg,"A dog\nb.jpg,A cat\n', Problem, "The quotation mark in line 2"),
         ("image,caption,more\na.jpg,A dog\n", Problem, "Line 2 of"),
         ("a.jpg,A dog, running\nb.jpg,A cat, asleep\n", WrongUse, "has no head line, and 3 cells in its first"),

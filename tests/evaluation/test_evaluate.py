@@ -7,6 +7,8 @@ import gzip
 import json
 import os
 import re
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,78 @@ def test_the_file_that_is_scored_is_never_replaced(name: str, capsys: pytest.Cap
     assert evaluate() == 2  # nor is another's, unasked
     assert name in capsys.readouterr().err
     assert file.read_bytes() == Path("said.json").read_bytes()
+
+
+@pytest.mark.usefixtures("here")
+def test_references_are_never_replaced_nor_what_is_not_ours(
+    captioning: Callable[[int], list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    captioning(0)
+    Path("model.pt").write_bytes(b"weights")
+    Path("a.jpg").touch()
+    rows = [json.dumps({"image": name, "caption": captions}) for name, captions in KNOWN.items()]
+    Path("pictures.jsonl").write_text("\n".join(rows))
+    model = ["evaluate", "--model", "model.pt", "--output_dir", ".", *CHEAP]
+    for flags in ([], ["--overwrite"]):
+        assert cli.main([*model, "--annotations", "pictures.jsonl", *flags]) == 2
+        assert "pictures.jsonl would be replaced" in capsys.readouterr().err
+        assert evaluate("--annotations", "pictures.jsonl", "--output_dir", ".", *flags) == 2
+        assert "pictures.jsonl would be replaced" in capsys.readouterr().err
+    assert cli.main([*model, "--annotations", "references.csv"]) == 2
+    assert ". holds pictures.jsonl already" in capsys.readouterr().err
+    assert Path("pictures.jsonl").read_text() == "\n".join(rows)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_signature_tells_other_references_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    table = Path("references.csv").read_text("utf-8")
+    Path("references.csv").write_text(table.replace("A red bus", "The red bus"), "utf-8")
+    assert evaluate("--output_dir", "two") == 0
+    first, second = (load_result(Path(name)).scores["BLEU-4"]["signature"] for name in ("one", "two"))
+    assert first != second and re.sub("#[0-9a-f]{8}", "", first) == re.sub("#[0-9a-f]{8}", "", second)
+    assert evaluate("--output_dir", "three", "--metrics", "bleu") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("BLEU-4 is bleu4|bp:closest|")
+
+
+@pytest.mark.usefixtures("here")
+def test_empty_captions_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    write(SAID | {"a.jpg": " "})
+    assert evaluate() == 0
+    assert "1 captions are empty." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_a_place_that_cannot_be_written_is_named_before_scoring(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").write_text("a file")
+    assert evaluate("--output_dir", "taken") == 3
+    said = capsys.readouterr().err
+    assert "taken cannot be written, for a file lies where a folder has to be" in said and "Scoring" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
+@pytest.mark.usefixtures("here")
+def test_captions_from_a_pipe_have_no_checksum() -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(Path("said.json").read_bytes()))
+    writer.start()
+    assert evaluate(predictions="pipe") == 0
+    writer.join()
+    assert load_result(Path("evaluation")).protocol["predictions"] == {"name": "pipe", "sha256": None}
+
+
+@pytest.mark.usefixtures("here")
+def test_the_same_pictures_under_other_ids_are_compared_by_their_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--output_dir", "one") == 0
+    lines = [json.loads(line) for line in Path("one/pictures.jsonl").read_text("utf-8").splitlines()]
+    shutil.copytree("one", "two")
+    numbered = [json.dumps(line | {"image_id": number}) for number, line in enumerate(lines)]
+    Path("two/pictures.jsonl").write_text("\n".join(numbered), "utf-8")
+    capsys.readouterr()
+    assert cli.main(["compare", "one/scores.json", "two/pictures.jsonl", "--draws", "100"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("3 pictures") and told.splitlines()[1].split()[:2] == ["one", "two"]
 
 
 @pytest.mark.usefixtures("here")

@@ -75,6 +75,13 @@ def test_a_table_without_a_head_line(tmp_path: Path) -> None:
 def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
     lines = '{"image": "a.jpg", "error": "it is broken"}\n{"image": "b.jpg", "caption": ""}\n'
     assert read_predictions(written(tmp_path, lines)) == [Prediction("a.jpg", False, None), Prediction("b.jpg", False, "")]
+    table = "image,caption,error\na.jpg,,it is broken\nb.jpg,a dog,0.5\n"  # somebody's error of another kind
+    assert read_predictions(written(tmp_path, table)) == [Prediction("a.jpg", False, None), Prediction("b.jpg", False, "a dog")]
+
+
+def test_captions_count_and_not_the_pictures_listed_beside_them(tmp_path: Path) -> None:
+    both = {"images": [{"id": 1, "file_name": "a.jpg"}], "predictions": [{"image_id": 1, "caption": "a dog"}]}
+    assert read_predictions(written(tmp_path, json.dumps(both))) == [Prediction("1", True, "a dog")]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,8 @@ def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
         ("image_id,caption,caption\n1,a,b\n", WrongUse, "has two columns caption: leave one"),
         ('[{"image_id": true, "caption": "a"}]', WrongUse, "does not name the picture"),
         ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', Problem, "The quotation mark in line 2"),
+        ('image_id\tcaption\n1\t"a dog\n2\ta cat\n3\ta bird"\n', Problem, "A quotation mark before line 4"),
+        ('image,caption\na.jpg,"a dog\nb.jpg,a cat"\n', Problem, "A quotation mark before line 3"),
         ("image,caption,split\na.jpg,a dog, running,val\n", Problem, "put its caption in quotation marks"),
         (b"\x1f\x8b\x08broken", Problem, "is damaged"),
         (b"image,caption\n\xff,a\n", Problem, "not text in UTF-8"),
@@ -155,6 +164,33 @@ def test_a_picture_is_found(picture: str, by_number: bool, image_id: int | str |
     found = match([Prediction(picture, by_number, "a")], RECORDS, RECORDS, SOURCE)
     assert [each.image_id for each in found.records] == ([] if image_id is None else [image_id])
     assert found.unknown == ([picture] if image_id is None else [])
+
+
+def test_where_one_number_is_an_id_all_are() -> None:
+    """Karpathy's numbers from 0, of files numbered from 1: a file of captions is read in one numbering, not in two."""
+    records = [record(n, f"{n + 1}.jpg") for n in range(4)]
+    found = match([Prediction(str(n), True, "a") for n in (3, 4)], records, records, SOURCE)
+    assert ([each.image_id for each in found.records], found.unknown) == ([3], ["4"])
+    found = match([Prediction(n, True, "a") for n in ("4",)], records, records, SOURCE)
+    assert [each.image_id for each in found.records] == [3]  # none of them is an id, so that they are files' names
+
+
+def test_numbers_in_other_names_are_no_ids() -> None:
+    records = [record(n, f"train_{n}.jpg") for n in range(1, 4)]
+    assert match([Prediction("val_1.jpg", False, "a")], records, records, SOURCE).unknown == ["val_1.jpg"]
+    coco = [Record("COCO_val2014_000000000042.jpg", "COCO_val2014_000000000042.jpg", ("a reference",), None)]
+    assert match([Prediction("42", True, "a")], coco, coco, SOURCE).captions == ["a"]
+    windows = [Record("a", r"photos\x.jpg", ("a reference",), None)]
+    assert match([Prediction("x.jpg", False, "a")], windows, windows, SOURCE).captions == ["a"]
+
+
+def test_number_and_name_are_of_one_picture(tmp_path: Path) -> None:
+    lines = '{"image_id": 7, "image": "x/1.jpg", "caption": "a"}\n{"image_id": 8, "file_name": "x.png", "caption": "b"}\n'
+    first, second = read_predictions(written(tmp_path, lines))
+    assert (first.file, second.file) == ("x/1.jpg", "x.png")
+    assert match([first], RECORDS, RECORDS, SOURCE).captions == ["a"]
+    with pytest.raises(WrongUse, match=r"has a caption of 8 and of x\.png at once: leave one of them"):
+        match([second], RECORDS, RECORDS, SOURCE)
 
 
 def test_what_is_left_over_is_counted() -> None:

@@ -41,6 +41,8 @@ from showtell.metrics.ptb import PUNCTUATION, ptb_tokens, treebank_tokens
         (":) ;-) :-( :D ^_^ <3", ":-rrb- ;--rrb- :--lrb- :d ^_^ < 3"),
         ("a 😀 café\tnaïve\u00a0piñata ☃", "a café naïve piñata ☃"),
         ("two\nlines", "two lines"),
+        ("Yahoo! on a sign, the '90S, HTTP://X.COM", "yahoo on a sign the '90s http://x.com"),
+        ("&quot;a&quot; &Quot;b&QUOT;", "a &quot; b &quot;"),
         ("", ""),
         (" . ", ""),
     ],

@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from showtell.metrics import CiderD, DocumentFrequencies, bleu_counts, cider_d, document_frequencies, rouge_l, score
+from showtell.metrics.tokenisers import tokenise
 
 CAT = ["the", "cat", "is", "on", "the", "mat"]
 
@@ -127,6 +128,44 @@ def test_random_captions_score_as_with_the_public_scorer(pictures: list[tuple[st
 @pytest.mark.parametrize("captions", [[""], ["a"], ["", "a", "a a", "a a a a a a a"]])
 def test_empty_captions_and_single_words(captions: list[str]) -> None:
     assert_equal_to_the_public_scorer(captions, [["a", "", "a dog", "a a"] for _ in captions])
+
+
+def test_fractions_score_as_with_the_public_scorer() -> None:
+    """The Penn Treebank's tokens hold a no-break space there, at which the public BLEU and CIDEr cut, and its ROUGE does not."""
+    captions = ["a sign for 22 3/4 street", "call (555) 555-1234", "a sign", "3 1/2 men"]
+    references = [["a sign for 3/4 street", "22 3/4 st"], ["a number (555) 555-1234"], ["a 1/2 sign"], ["3 1/2 men", "three men"]]
+    public = public_scores(
+        [" ".join(tokenise(c)) for c in captions], [[" ".join(tokenise(r)) for r in each] for each in references]
+    )
+    found = score(captions, references)
+    for name, (corpus, pictures) in {"BLEU-4": (public["bleu"][0][3], public["bleu"][1][3]), "ROUGE-L": public["rouge"],
+                                     "CIDEr-D": public["cider"]}.items():  # fmt: skip
+        assert found[name].value == pytest.approx(corpus, abs=1e-9)
+        assert found[name].per_picture == pytest.approx(pictures, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("captions", "references", "said"),
+    [
+        (["a dog runs"], ["a dog runs"], "references must be a list with a list of texts"),
+        ("ab", [["a"], ["b"]], "captions must be a list with a text"),
+        ({"1": "a dog"}, {"1": ["a dog"]}, "captions must be a list with a text"),
+        (["a dog"], {"1": ["a dog"]}, "references must be a list with a list of texts"),
+        ([None], [["a dog"]], "captions must be a list with a text"),
+        (["a"], [[float("nan")]], "references must be a list with a list of texts"),
+    ],
+)
+def test_what_is_no_list_of_texts_gets_no_number(captions: Any, references: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        score(captions, references)
+
+
+def test_names_that_there_are_not_are_told_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="there are no tokens 'ptb2'; there are ptb, words"):
+        score(["a"], [["a"]], tokens="ptb2")  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="there is no score 'Bleu_4'; there are ROUGE-L"):
+        score(["a"], [["a"]], metrics=["rouge"])["Bleu_4"]
+    assert score(np.array(["a", "b"]), np.array([["a"], ["b"]]))["BLEU-1"].value == pytest.approx(1)  # type: ignore[arg-type]
 
 
 def test_the_public_example(shared: Path) -> None:
