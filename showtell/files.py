@@ -37,6 +37,24 @@ def unpacked(content: bytes) -> bytes:
     return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
 
 
+def locked(file: IO[bytes]) -> bool:
+    """Takes an open file for this process alone until it is closed; False where another process has it.
+
+    Where there are no such locks (Windows, some network drives), nobody is kept out.
+    """
+    if os.name == "nt":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write; it takes the name `path` only when the block ends well, synced to disk.

@@ -87,6 +87,8 @@ def build_vocab(captions: Iterable[str], min_frequency: int = 5, max_words: int 
     Raises:
         WrongUse: an argument is out of range, or no word is frequent enough.
     """
+    if isinstance(captions, str):
+        raise WrongUse("captions is a text; it must be a list of texts.")
     options = VocabularyOptions(tokenizer, min_frequency, max_words)
     if problems := options.problems():
         raise WrongUse(" ".join(problems))

@@ -92,6 +92,8 @@ def test_a_vocabulary_from_captions_goes_to_a_file_and_back(tmp_path: Path) -> N
     assert build_vocab(["狗跑", "狗"], 2, tokenizer="character").words == (*SPECIALS, "狗")
     save_vocab(vocab, tmp_path / "vocab.pkl")
     assert load_vocab(tmp_path / "vocab.pkl") == vocab
+    with pytest.raises(WrongUse, match="captions is a text; it must be a list of texts"):
+        build_vocab("a dog runs", min_frequency=1)
     with pytest.raises(WrongUse, match="min_frequency is 0"):
         build_vocab(["a"], 0)
 

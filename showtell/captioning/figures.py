@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,15 @@ def _comment(path: Path, image: str) -> bytes:
     return f"showtell {path_key(way).hex()}".encode()
 
 
+def figure_paths(path: Path, languages: Iterable[str]) -> list[Path]:
+    """Where a picture's figures lie: of several languages, those after the first in a folder for each."""
+    return [path, *(path.parent / language / path.name for language in [*languages][1:])]
+
+
 def figures_of(path: Path, caption: Caption) -> dict[Path, Caption]:
-    """Which figures a picture gets, and where: of several languages, those after the first lie in a folder for each."""
-    others = [*caption.languages.items()][1:]
-    return {path: caption} | {path.parent / language / path.name: other for language, other in others}
+    """Which figures a picture gets, and where."""
+    said = [caption, *[*caption.languages.values()][1:]]
+    return dict(zip(figure_paths(path, caption.languages), said, strict=True))
 
 
 def draw_figure(opened: Opened, caption: Caption, path: Path) -> str | None:

@@ -199,6 +199,8 @@ def read_image_ids(annotations: Path) -> dict[str, int | str]:
     try:
         content: Any = json.loads(unpacked(packed))
         image_ids = {image["file_name"]: image["id"] for image in content["images"]}
+        if len({(image["file_name"], image["id"]) for image in content["images"]}) > len(image_ids):
+            raise Problem(f"{annotations} gives a file two ids: leave one of them.")
         if not {type(image_id) for image_id in image_ids.values()} <= {int, str}:
             raise TypeError
         return image_ids

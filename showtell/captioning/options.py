@@ -34,6 +34,8 @@ class CaptioningOptions:
     """Pictures captioned together."""
     workers: int = 2
     """Threads that open pictures."""
+    max_pixels: int | None = None
+    """A picture of more pixels than this is refused; by default the model's limit, and at most 200 million."""
     device: Device = "auto"
     """Where to compute: auto takes cuda, then mps, then cpu."""
     quiet: bool = False
@@ -47,6 +49,10 @@ class CaptioningOptions:
             found.append(f"labels is {self.labels}; it must lie between 0 and {MOST_LABELS}.")
         if self.language is not None and self.model not in (None, Path("box")):
             found.append(f"language is {self.language}, but {self.model} has a language of its own: it is for the box.")
+        if self.language is not None and not self.language.strip():
+            found.append("language is empty; name one that the box speaks, such as en.")
+        if self.max_pixels is not None and self.max_pixels < 1:
+            found.append(f"max_pixels is {self.max_pixels}; it must be positive.")
         if self.workers < 0:
             found.append(f"workers is {self.workers}; it cannot be negative.")
         spoken = self.language or (self.model.name if self.model and self.model.parts[0] == "box" else "")

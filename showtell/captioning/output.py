@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines, read_image_ids
 from showtell.captioning.options import CaptioningOptions
-from showtell.captioning.provenance import Provenance, check_provenance, folder_of, provenance, provenance_path, save_provenance
+from showtell.captioning.provenance import Provenance, check_provenance, folder_of, provenance, save_provenance
 from showtell.captioning.records import Record
 from showtell.errors import WrongUse, disk_sentences, printable
-from showtell.files import written_whole
+from showtell.files import locked, written_whole
 from showtell.search import SearchOptions
 
 
@@ -77,7 +77,7 @@ class Output(NoOutput):
         self._outdated = False  # whether it has lines that a later one replaces
         self._whole, self._read_size = 0, 0  # bytes: up to what was cut off, and all that it had when it was read
         self._file: Any = None
-        if not overwrite and any(file.exists() for file in self._files()):
+        if not overwrite and self._begun():
             check_provenance(made_with, path)
             with disk_sentences(path, "read"):
                 self._read()
@@ -85,6 +85,10 @@ class Output(NoOutput):
     def _files(self) -> tuple[Path, ...]:
         """Where records may lie, the growing file first."""
         return (self.path,)
+
+    def _begun(self) -> bool:
+        """Whether there is anything yet; an empty file is nothing."""
+        return any(file.exists() and file.stat().st_size for file in self._files())
 
     def _read(self) -> None:
         self._whole = self._read_lines(self._files()[0])
@@ -139,20 +143,19 @@ class Output(NoOutput):
 
         Raises:
             Problem: the file cannot be written.
-            WrongUse: another program has written to it since it was read.
+            WrongUse: another process writes to it, or has since it was read.
         """
-        growing = self._files()[0]
+        growing, *finished = self._files()
         with disk_sentences(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.overwrite:
-                self._read_size = 0
-                for file in (*self._files(), provenance_path(self.path)):
-                    file.unlink(missing_ok=True)
-            if not any(file.exists() for file in self._files()):
-                save_provenance(self.made_with, self.path)
+            fresh = self.overwrite or not self._begun()
             self._file = growing.open("ab", buffering=0)
-            if self._file.tell() != self._read_size:
+            if not locked(self._file) or (not self.overwrite and self._file.tell() != self._read_size):
                 raise WrongUse(f"{growing} is being written to by somebody else: wait for that, then run this again.")
+            if fresh:
+                for file in finished:
+                    Path(os.path.realpath(file)).unlink(missing_ok=True)
+                save_provenance(self.made_with, self.path)
             self._file.truncate(self._whole)
             if self._whole == 0:
                 self._append(self.form.header)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from showtell.captioning.batches import Batch, Job, Opened, Unreadable, batches, open_job
-from showtell.captioning.figures import FigureNames, draw_figure, figures_of
+from showtell.captioning.figures import FigureNames, draw_figure, figure_paths, figures_of
 from showtell.captioning.inputs import STANDARD_INPUT, find_pictures
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.output import NoOutput, output_for
@@ -22,6 +22,7 @@ from showtell.captioning.screen import Screen
 from showtell.captioning.threads import Threads
 from showtell.errors import WrongUse, memory_sentence
 from showtell.model.hub import BOX, find_in_box, find_model, is_box
+from showtell.pictures import PictureOptions
 from showtell.search import SearchOptions
 
 if TYPE_CHECKING:
@@ -56,12 +57,16 @@ def caption_pictures(options: CaptioningOptions, search: SearchOptions) -> int:
             from showtell.model.captioner import Captioner  # here, since it brings Pillow and onnxruntime, or torch
 
             captioner = Captioner.from_pretrained(model, options.device)
+            most = options.max_pixels or min(
+                captioner.pictures.max_pixels, PictureOptions.max_pixels
+            )  # a stranger's may be endless
+            pictures = replace(captioner.pictures, max_pixels=most)
             screen.say(f"Captions by {captioner.described}{'' if is_box(model) else f', from {model}'}.")
             if unknown := [word for word in search.forbid if not captioner.knows(word)]:
                 screen.say(f"{captioner.name} has no word {' or '.join(unknown)} to be forbidden: see how its captions write it.")
             output.begin()
             with Threads(options.workers) as threads, screen.progress(total):
-                opened = threads.map(partial(open_job, options=captioner.pictures), chain([first], jobs), 2 * options.batch_size)
+                opened = threads.map(partial(open_job, options=pictures), chain([first], jobs), 2 * options.batch_size)
                 for batch in batches(opened, options.batch_size):
                     captions = _captions(batch, captioner, search)
                     undrawn = _figures(batch, captions, threads)  # before records: who has one has a figure
@@ -91,6 +96,7 @@ def _jobs(options: CaptioningOptions, output: NoOutput, screen: Screen) -> Itera
         WrongUse: a picture cannot stand in the output; where names come on standard input, it is skipped instead.
     """
     figures = FigureNames(options.attention) if options.attention else None
+    languages = find_in_box(options.model) if options.model and is_box(options.model) else ()
     for image in find_pictures(options.image, _standard_input(), screen.skip):
         if refusal := output.refusal(image):
             if STANDARD_INPUT not in options.image:
@@ -98,7 +104,7 @@ def _jobs(options: CaptioningOptions, output: NoOutput, screen: Screen) -> Itera
             screen.skip(refusal)
             continue
         figure = figures.path(image) if figures else None
-        if output.holds(image) and (figure is None or figure.exists()):
+        if output.holds(image) and (figure is None or all(path.exists() for path in figure_paths(figure, languages))):
             screen.held += 1
         else:
             yield Job(image, figure)

@@ -19,9 +19,18 @@ import torch
 from torch import Tensor
 
 import showtell
-from showtell.errors import Problem, WrongUse, first_line
+from showtell.errors import Problem, WrongUse, disk_sentences, first_line
 from showtell.files import written_whole
-from showtell.model.config import FORMAT_VERSION, check_format, maker_told, options_of, plain_data, training_told
+from showtell.model.config import (
+    FORMAT_VERSION,
+    check_format,
+    kept_data,
+    kept_training,
+    maker_told,
+    options_of,
+    plain_data,
+    training_told,
+)
 from showtell.model.decoder import Decoder
 from showtell.model.encoder import Encoder
 from showtell.model.options import DecoderOptions, EncoderOptions
@@ -125,7 +134,11 @@ class Artefact:
         return replace(self, encoder=_halved(self.encoder), decoder=_halved(self.decoder))
 
     def about(self) -> dict[str, Any]:
-        """Everything but vocabulary and weights, as plain data."""
+        """Everything but vocabulary and weights, as plain data.
+
+        Raises:
+            WrongUse: training or scores hold something else.
+        """
         return {
             "format": "showtell",
             "format_version": FORMAT_VERSION,
@@ -133,8 +146,8 @@ class Artefact:
             "architecture": {"encoder": asdict(self.encoder_options), "decoder": asdict(self.decoder_options)},
             "pictures": asdict(self.pictures),
             "vocabulary_checksum": self.vocabulary.checksum,
-            "training": self.training,
-            "scores": self.scores,
+            "training": kept_training(self.training),
+            "scores": kept_data("scores", self.scores),
             "guess_below": self.guess_below,
             "note": self.note,
         }
@@ -150,12 +163,13 @@ def save_artefact(artefact: Artefact, path: Path, checkpoint: dict[str, Any] | N
 
     Raises:
         Problem: the file cannot be written (disk full, no permission).
+        WrongUse: what it says of training or scores is no plain data.
     """
     content = artefact.to_dict() | ({"checkpoint": checkpoint} if checkpoint else {})
     try:
-        with written_whole(path) as file:
+        with disk_sentences(path), written_whole(path) as file:
             torch.save(content, file)
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:  # so torch says what the disk refuses
         raise Problem(f"{path} could not be written ({first_line(error)}): free some space or choose another folder.") from None
 
 

@@ -134,8 +134,10 @@ class Captioner(ABC):
     @overload
     def caption(self, source: Source, options: SearchOptions | None = ...) -> Caption: ...
     @overload
-    def caption(self, source: list[Source], options: SearchOptions | None = ...) -> list[Caption]: ...
-    def caption(self, source: Source | list[Source], options: SearchOptions | None = None) -> Caption | list[Caption]:
+    def caption(self, source: list[Source] | tuple[Source, ...], options: SearchOptions | None = ...) -> list[Caption]: ...
+    def caption(
+        self, source: Source | list[Source] | tuple[Source, ...], options: SearchOptions | None = None
+    ) -> Caption | list[Caption]:
         """Captions one picture, or several in one batch.
 
         Args:
@@ -149,7 +151,7 @@ class Captioner(ABC):
             Problem: a picture cannot be read.
             WrongUse: the options do not fit together.
         """
-        if isinstance(source, list):
+        if isinstance(source, list | tuple):
             pixels = [pixels_of(each, self.pictures) for each in source]
             return self.caption_pixels(np.stack(pixels), options) if pixels else []
         return self.caption_pixels(pixels_of(source, self.pictures)[None], options)[0]

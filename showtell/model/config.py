@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from showtell.errors import Problem, first_line, printable
+from showtell.errors import Problem, WrongUse, first_line, printable
 from showtell.model.options import DecoderOptions, EncoderOptions
 from showtell.pictures import PictureOptions
 
@@ -69,6 +69,46 @@ def maker_told(content: dict[str, Any]) -> dict[str, Any]:
     return {"guess_below": None if guess_below is None else float(guess_below), "note": printable(note[:LARGEST_NOTE])}
 
 
+def kept_data(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """What a model file keeps of what its maker says of it: numbers of NumPy's and torch's become Python's, paths texts.
+
+    Raises:
+        WrongUse: it holds something that JSON cannot; the sentence calls it by `name`.
+    """
+    try:
+        kept: dict[str, Any] = json.loads(json.dumps(dict(values), default=_in_plain_words))
+        return kept
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WrongUse(
+            f"{name} cannot be kept in a model file ({first_line(error)}): give texts, numbers, lists and dictionaries."
+        ) from error
+
+
+def kept_training(values: dict[str, Any]) -> dict[str, Any]:
+    """The same of its training, in whose settings there are rooms.
+
+    Raises:
+        WrongUse: as `kept_data`; or its settings are otherwise.
+    """
+    kept = kept_data("training", values)
+    if not _in_rooms(kept):
+        raise WrongUse("training cannot be kept in a model file: its settings must hold rooms, and each its settings.")
+    return kept
+
+
+def _in_rooms(training: dict[str, Any]) -> bool:
+    settings = training.get("settings", {})
+    return isinstance(settings, dict) and all(isinstance(room, dict) for room in settings.values())
+
+
+def _in_plain_words(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"it holds a {type(value).__name__}")
+
+
 def plain_data(values: dict[str, Any]) -> dict[str, Any]:
     """What JSON can hold of a dictionary in a model file; nothing takes the place of anything else.
 
@@ -86,8 +126,7 @@ def training_told(content: dict[str, Any]) -> dict[str, Any]:
         ValueError, TypeError: it is of another kind, or the settings in it are.
     """
     training = plain_data(content["training"])
-    settings = training.get("settings", {})
-    if not isinstance(settings, dict) or not all(isinstance(room, dict) for room in settings.values()):
+    if not _in_rooms(training):
         raise TypeError("the settings of its training are not in rooms")
     return training
 

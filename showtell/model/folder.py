@@ -19,7 +19,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from showtell.errors import Problem, first_line
+from showtell.errors import Problem, disk_sentences, first_line
 from showtell.files import as_utf8, written_whole
 from showtell.model.artefact import Artefact, artefact_of
 from showtell.model.card import Licences, model_card
@@ -52,7 +52,7 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and (other := _something_else(folder)):
         raise Problem(f"{folder} is there, and {other}: name another --model_name or --output_dir.")
-    try:
+    with disk_sentences(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
             new, old = Path(work) / "new", Path(work) / "old"
@@ -67,8 +67,6 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
                     old.replace(folder)
                 raise
             shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise Problem(f"{folder} could not be written ({first_line(error)}): free some space or choose another folder.") from None
 
 
 def _something_else(folder: Path) -> str:

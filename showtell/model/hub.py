@@ -63,7 +63,7 @@ def find_model(name: str | Path) -> Path:
             raise WrongUse(f"{Path(name).as_posix()} is several models: name one language of the box.")
         return folder
     path = Path(name)
-    if path.exists():
+    if path.is_file() or path.is_dir():  # nobody waits for a pipe
         return path
     repository = path.as_posix()
     if not REPOSITORY.fullmatch(repository) or path.suffix in (".pt", ".pth"):

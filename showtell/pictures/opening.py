@@ -156,6 +156,10 @@ def _opened(source: Source, name: str | None) -> Iterator[tuple[IO[bytes], str]]
         called = printable(name or os.fspath(source))
         with _open_path(source, called) as file:
             yield file, called
+    elif not hasattr(source, "read") or isinstance(source, io.TextIOBase):
+        raise PictureError(
+            f"{type(source).__name__} is no picture: give a path, bytes, a file opened in binary, or a picture of Pillow's."
+        )
     else:
         own_name = getattr(source, "name", None)
         called = printable(name or (own_name if isinstance(own_name, str) else "The given picture"))

@@ -64,6 +64,8 @@ class SearchOptions:
             found.append(f"temperature is {self.temperature}; it must be above 0 and finite.")
         if not 0 < self.top_p <= 1:
             found.append(f"top_p is {self.top_p}; it must lie above 0 and at most at 1.")
+        if isinstance(self.forbid, str):  # a text too is a sequence of texts
+            found.append(f"forbid is {self.forbid!r}; it must be a list of words.")
         if self.search not in get_args(Method):
             found.append(f"search is {self.search!r}; it must be one of {', '.join(get_args(Method))}.")
         if self.search == "beam" and self.n_best > self.beam_size:

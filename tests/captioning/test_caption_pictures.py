@@ -22,6 +22,7 @@ import showtell
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.run import caption_pictures
 from showtell.errors import Problem, WrongUse
+from showtell.pictures import PictureOptions
 from showtell.search import SearchOptions
 
 PACKAGE = Path(showtell.__file__).parent
@@ -94,6 +95,34 @@ def test_several_languages(caption: Caption, monkeypatch: pytest.MonkeyPatch, ca
     assert caption("photos/sub", output="out.csv") == 0
     with Path("out.csv").open(encoding="utf-8", newline="") as file:
         assert json.loads(next(csv.DictReader(file))["languages"])["de"]["caption"] == "Ein Ding"
+
+
+def test_a_missing_figure_of_any_language_is_drawn_again(caption: Caption, monkeypatch: pytest.MonkeyPatch) -> None:
+    say = FakeCaptioner._caption
+
+    def both(self: FakeCaptioner, brightness: float, n_best: int) -> FakeCaption:
+        first = say(self, brightness, n_best)
+        return dataclasses.replace(first, languages={"en": first, "de": first})
+
+    monkeypatch.setattr(FakeCaptioner, "_caption", both)
+    monkeypatch.setattr("showtell.captioning.run.is_box", lambda model: True)
+    monkeypatch.setattr("showtell.captioning.run.find_in_box", lambda model: {"en": Path(), "de": Path()})
+    assert caption("photos/sub", output="out.jsonl", attention="figures") == 0
+    for name in ("figures/de/z.jpg", "figures/a_001.jpg"):
+        Path(name).unlink()
+        assert caption("photos/sub", output="out.jsonl", attention="figures") == 0
+        assert Path(name).exists()
+
+
+def test_pixels_are_limited_by_who_captions(caption: Caption, captioner: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """24 x 20 of them; a model of a stranger may allow any number, but not beyond ours."""
+    assert caption("photos/a_001.png", max_pixels=479) == 3
+    assert "more than max_pixels (479) allows" in capsys.readouterr().err
+    assert caption("photos/a_001.png", max_pixels=480) == 0
+    captioner.pictures = PictureOptions(picture_size=16, max_pixels=10**18)
+    Image.new("L", (20_000, 10_001)).save("photos/large.png")
+    assert caption("photos/large.png") == 3
+    assert "more than max_pixels (200,000,000) allows" in capsys.readouterr().err
 
 
 def test_csv_holds_the_same(caption: Caption) -> None:
@@ -250,6 +279,10 @@ def test_options_that_do_not_fit() -> None:
     found = [problem.split()[0] for problem in wrong.problems()]
     assert found == ["batch_size", "labels", "language", "workers", "output", "annotations"]
     assert CaptioningOptions(language="en", model=Path("box")).problems() == []
+    assert [problem.split()[0] for problem in CaptioningOptions(language="", max_pixels=0).problems()] == [
+        "language",
+        "max_pixels",
+    ]
     (several,) = CaptioningOptions(language="en,de", output=Path("out.json")).problems()
     assert several.startswith("language is en,de, but COCO results hold one")
     assert CaptioningOptions(model=Path("box/en,de"), output=Path("out.json")).problems() == [several]

@@ -42,6 +42,20 @@ def test_inputs_stand_for_pictures(here: Path, inputs: list[str], expected: list
     assert found(*inputs) == (expected, [])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_patterns_enter_no_links_to_folders(here: Path) -> None:
+    """Two that lead back would be 2 ** 40 ways to each picture."""
+    for name in ("round", "again"):
+        (here / "photos" / name).symlink_to(".")
+    (here / "photos/.hidden").mkdir()
+    Image.new("RGB", (8, 8)).save(here / "photos/.hidden/x.png")
+    for pattern in ("photos/**/*.png", "**/*.png", f"{here}/**/*.png", "photos/**/sub/**/*.png", "./**"):
+        expected = [
+            name for name in ALL if pattern == "./**" or (name.endswith(".png") and ("/sub/**" not in pattern or "sub/" in name))
+        ]
+        assert [os.path.relpath(name) for name in found(pattern)[0]] == expected, pattern
+
+
 def test_absolute_names_stay_absolute(here: Path) -> None:
     assert found(str(here / "photos/sub"))[0] == [str(here / "photos/sub/a_001.png"), str(here / "photos/sub/z.png")]
     assert found(f"{here}/photos/sub/*")[0] == [f"{here}/photos/sub/a_001.png", f"{here}/photos/sub/z.png"]

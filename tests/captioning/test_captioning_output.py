@@ -19,7 +19,8 @@ from fake_captioner import BROKEN, Caption
 from PIL import Image
 
 from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines
-from showtell.captioning.output import Output
+from showtell.captioning.options import CaptioningOptions
+from showtell.captioning.output import Output, output_for
 from showtell.captioning.provenance import provenance_path
 from showtell.captioning.records import skipped
 from showtell.errors import Problem, WrongUse
@@ -120,6 +121,40 @@ def test_what_somebody_else_writes_meanwhile_is_not_cut_off(caption: Caption) ->
     assert Path("out.jsonl").read_bytes() == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks")
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_at_once_do_not_write_to_one_output(caption: Caption, output: str, overwrite: bool) -> None:
+    """The second one looks before the first has written anything."""
+    options = CaptioningOptions(model=Path("model.pt"), output=Path(output), overwrite=overwrite)
+    first, second = output_for(options, SearchOptions()), output_for(options, SearchOptions())
+    with first:
+        first.begin()
+        with second, pytest.raises(WrongUse, match="is being written to by somebody else"):
+            second.begin()
+        with pytest.raises(WrongUse, match="is being written to by somebody else"):
+            caption(*NAMES, output=output, overwrite=True)
+        first.finish()
+    assert caption(*NAMES, output=output) == 1
+
+
+def test_an_empty_file_is_no_output_yet(caption: Caption) -> None:
+    Path("out.jsonl").touch()
+    assert caption(*NAMES, output="out.jsonl") == 1
+    assert images("out.jsonl")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_overwriting_a_link_writes_where_it_leads(caption: Caption, output: str) -> None:
+    Path(f"target_{output}").touch()
+    Path(output).symlink_to(f"target_{output}")
+    assert caption(NAMES[0], output=output) == 0
+    before = Path(f"target_{output}").read_bytes()
+    assert caption(*NAMES, output=output, overwrite=True) == 1
+    assert Path(output).is_symlink() and Path(f"target_{output}").read_bytes() not in (before, b"")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links and modes are others there")
 def test_a_link_leads_to_the_file_that_is_written_anew(caption: Caption) -> None:
     caption(NAMES[0], BROKEN, output="real.jsonl")
@@ -183,6 +218,15 @@ def test_other_settings_are_refused_by_name(caption: Caption, output: str) -> No
     assert Path(output).read_bytes() == before
     assert caption(*NAMES, output=output, overwrite=True, search=SearchOptions(n_best=2)) == 1
     assert caption(*NAMES, output=output, search=SearchOptions(n_best=2)) == 1
+
+
+def test_a_file_with_two_ids_is_refused(caption: Caption) -> None:
+    twice = [{"file_name": "a_001.png", "id": 5}] * 2
+    Path("annotations.json").write_text(json.dumps({"images": twice}))
+    assert caption("photos/a_001.png", output="out.json", annotations="annotations.json") == 0
+    Path("annotations.json").write_text(json.dumps({"images": [*twice, {"file_name": "a_001.png", "id": 6}]}))
+    with pytest.raises(Problem, match=r"annotations\.json gives a file two ids"):
+        caption("photos/a_001.png", output="other.json", annotations="annotations.json")
 
 
 def test_other_annotations_are_refused(caption: Caption) -> None:

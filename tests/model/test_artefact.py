@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from test_vocabulary import ENDLESS
 
-from showtell.errors import Problem
+from showtell.errors import Problem, WrongUse
 from showtell.model.artefact import FORMAT_VERSION, Artefact, load_artefact, read_model_file, save_artefact
 from showtell.model.captioner import Captioner
 from showtell.model.encoder import Encoder
@@ -116,8 +116,26 @@ def test_a_write_that_fails_leaves_the_old_file(artefact: Artefact, saved: Path,
 
 def test_a_folder_that_cannot_be_written_is_named(artefact: Artefact, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Problem, match=r"file/model\.pt could not be written"):
+    with pytest.raises(Problem, match=r"file cannot be written, for a file lies where a folder has to be"):
         save_artefact(artefact, tmp_path / "file" / "model.pt")
+
+
+@pytest.mark.parametrize(
+    "about", [{"scores": {"CIDEr-D": {"value": np.float64(0.5)}}}, {"training": {"data": Path("a/b"), 1: (2,)}}]
+)
+def test_what_a_notebook_says_of_a_model_becomes_plain(artefact: Artefact, tmp_path: Path, about: dict[str, Any]) -> None:
+    save_artefact(replace(artefact, **about), tmp_path / "model.pt")
+    read = load_artefact(tmp_path / "model.pt")
+    assert read.scores == {"CIDEr-D": {"value": 0.5}} or read.training == {"data": "a/b", "1": [2]}
+
+
+@pytest.mark.parametrize("odd", [object(), 10**5000, {1, 2}], ids=["object", "endless", "set"])
+def test_what_no_reader_would_take_is_not_written(artefact: Artefact, tmp_path: Path, odd: Any) -> None:
+    with pytest.raises(WrongUse, match=r"training cannot be kept in a model file \(.{1,150}\): give texts, numbers"):
+        save_artefact(replace(artefact, training={"x": odd}), tmp_path / "model.pt")
+    with pytest.raises(WrongUse, match="its settings must hold rooms"):
+        save_artefact(replace(artefact, training={"settings": [1]}), tmp_path / "model.pt")
+    assert not any(tmp_path.iterdir())
 
 
 # ----------------------------------------------------------------------------------------- broken and hostile files

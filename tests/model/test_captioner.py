@@ -59,6 +59,7 @@ def test_a_picture_may_come_in_any_form(captioner: TorchCaptioner, pictures: lis
     for source in (tmp_path / "a.png", str(tmp_path / "a.png"), content, io.BytesIO(content)):
         assert captioner.caption(source) == expected
     assert captioner.caption_pixels(pixels[None]) == [expected]
+    assert [each.text for each in captioner.caption((content, pictures[1]))] == [expected.text] * 2
 
 
 def test_pixels_may_be_read_only(captioner: TorchCaptioner, pictures: list[Image.Image]) -> None:

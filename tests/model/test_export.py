@@ -240,7 +240,7 @@ def test_a_folder_that_cannot_be_replaced_stays(options: ExportOptions, monkeypa
         return move(path, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(Problem, match="could not be written"):
+    with pytest.raises(Problem, match="cannot be written"):
         export(replace(options, format="hub", half=True))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -10,6 +10,7 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -304,6 +305,11 @@ def test_closed_file() -> None:
     file = io.BytesIO(b"x")
     file.close()
     assert "cannot be read" in refusal(file)
+
+
+@pytest.mark.parametrize("source", [None, 7, ["a.jpg"], io.StringIO("text")])
+def test_what_holds_no_picture_at_all(source: Any) -> None:
+    assert "is no picture: give a path, bytes, a file opened in binary, or a picture of Pillow's" in refusal(source)
 
 
 def test_names_that_upset_a_terminal_are_escaped() -> None:

@@ -12,6 +12,7 @@ from showtell.search import SearchOptions
 def test_defaults_are_sound() -> None:
     assert SearchOptions().problems() == []
     assert SearchOptions(search="greedy").problems() == []
+    assert SearchOptions(forbid="man").problems() == ["forbid is 'man'; it must be a list of words."]  # type: ignore[arg-type]
     assert SearchOptions(search="sample", n_best=50).problems() == []
 
 
