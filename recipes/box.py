@@ -23,7 +23,8 @@ import tyro
 from onnx import ModelProto, numpy_helper
 
 from showtell.errors import Problem
-from showtell.evaluation.results import load_result
+from showtell.evaluation.results import CAPTIONS as CAPTIONS_FILE
+from showtell.evaluation.results import Result, load_result
 from showtell.model.artefact import Artefact, load_artefact
 from showtell.model.card import Licences
 from showtell.model.config import CLASSES, CONFIG, GRAPHS
@@ -103,8 +104,9 @@ def main(options: BoxOptions) -> None:
         f"showtell evaluate --model {folder.as_posix()} {_data(options)} --split val --metrics {_metrics(options.language)} "
         f"--output_dir {scores.as_posix()} --overwrite"
     )
-    guesses = find_guesses(scores)
-    describe(folder, scores, guesses)
+    result = load_result(scores)
+    guesses = find_guesses(result)
+    describe(folder, result, guesses)
     print(
         f"Guesses: confidence below {guesses.below:.2f}, {guesses.share:.0%} of val; {guesses.precision:.0%} of them are poor "
         f"(CIDEr-D below {POOR}), and {guesses.recall:.0%} of the poor are among them."
@@ -193,12 +195,11 @@ def _raw(model: ModelProto) -> ModelProto:
 # --------------------------------------------------------------------------------------------------------------- judging
 
 
-def find_guesses(scores: Path) -> Guesses:
+def find_guesses(result: Result) -> Guesses:
     """The highest confidence below which at least three of five of val's captions are poor."""
-    poor = {str(name): picture["CIDEr-D"] < POOR for name, picture in load_result(scores).pictures.items()}
-    names = {picture["image"]: str(name) for name, picture in load_result(scores).pictures.items()}
-    records = [json.loads(line) for line in (scores / "captions.jsonl").read_text("utf-8").split("\n") if line]
-    ranked = sorted((record["confidence"], poor[names[Path(record["image"]).name]]) for record in records)
+    poor = {picture["image"]: picture["CIDEr-D"] < POOR for picture in result.pictures.values()}
+    records = [json.loads(line) for line in result.path.with_name(CAPTIONS_FILE).read_text("utf-8").split("\n") if line]
+    ranked = sorted((record["confidence"], poor[Path(record["image"]).name]) for record in records)
     marked = wrong = best = 0
     wrong_in_best = 0
     for marked, (_, is_poor) in enumerate(ranked, 1):
@@ -210,16 +211,16 @@ def find_guesses(scores: Path) -> Guesses:
     return Guesses(round(below, 4), best / len(ranked), wrong_in_best / max(1, best), wrong_in_best / all_poor)
 
 
-def describe(folder: Path, scores: Path, guesses: Guesses) -> None:
+def describe(folder: Path, result: Result, guesses: Guesses) -> None:
     """Writes scores, guesses and terms into the candidate's config.json, and its card."""
     measured = {
         name: {"value": score["value"], "signature": score["signature"]}
-        for name, score in load_result(scores).scores.items()
+        for name, score in result.scores.items()
         if score["value"] is not None
     }
     note = f"CIDEr-D {100 * measured['CIDEr-D']['value']:.1f} on Flickr8k val; {TERMS}"
     _change(folder / CONFIG, scores=measured, guess_below=guesses.below, guesses=vars(guesses), note=note)
-    text = card(folder, measured, guesses, len(load_result(scores).pictures))
+    text = card(folder, measured, guesses, len(result.pictures))
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from showtell.errors import Problem
+from showtell.evaluation.results import Result, load_result
 from showtell.model.onnx_file import initializers
 from showtell.model.quantization import dynamic
 from showtell.model.regained import _weight
@@ -24,7 +25,7 @@ def recipe() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "recipes" / "box.py"))
 
 
-def scored(folder: Path, captions: list[tuple[float, float]]) -> Path:
+def result(folder: Path, captions: list[tuple[float, float]]) -> Result:
     """An evaluation that left (confidence, CIDEr-D) of these pictures."""
     folder.mkdir()
     scores = {"format": "showtell scores", "version": 1, "scores": {}, "diversity": {}, "protocol": {}}
@@ -36,18 +37,18 @@ def scored(folder: Path, captions: list[tuple[float, float]]) -> Path:
     said = [{"image": f"photos/{n}.jpg", "confidence": confidence} for n, (confidence, _) in enumerate(captions)]
     for name, lines in (("pictures.jsonl", pictures), ("captions.jsonl", said)):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
+    return load_result(folder)
 
 
 def test_guesses_are_as_many_as_three_of_five_are_poor_of(recipe: dict[str, Any], tmp_path: Path) -> None:
     """By confidence: poor, good, poor | good, good, poor, good, good: of the first three two are poor, of more never so many."""
     captions = [(0.1, 0.0), (0.2, 0.9), (0.3, 0.1), (0.4, 0.9), (0.5, 0.9), (0.6, 0.1), (0.7, 0.9), (0.8, 0.9)]
-    guesses = recipe["find_guesses"](scored(tmp_path / "scores", captions))
+    guesses = recipe["find_guesses"](result(tmp_path / "scores", captions))
     assert (guesses.below, guesses.share, guesses.precision, guesses.recall) == (0.4, 3 / 8, 2 / 3, 2 / 3)
 
 
 def test_where_all_is_good_nothing_is_a_guess(recipe: dict[str, Any], tmp_path: Path) -> None:
-    guesses = recipe["find_guesses"](scored(tmp_path / "scores", [(0.3, 0.9), (0.2, 0.8)]))
+    guesses = recipe["find_guesses"](result(tmp_path / "scores", [(0.3, 0.9), (0.2, 0.8)]))
     assert (guesses.below, guesses.share, guesses.precision) == (0.2, 0.0, 0.0)
 
 

@@ -527,7 +527,7 @@ def test_a_log_of_another_program_is_left_alone(tmp_path: Path, scenes: Path) ->
 
 def test_a_run_whose_vocabulary_cannot_be_saved_leaves_no_run_behind(tmp_path: Path, scenes: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(Problem, match=r"vocab\.json cannot be written"):
+    with pytest.raises(Problem, match=r"file cannot be written, for a file lies where a folder has to be"):
         run(small(tmp_path, scenes, epochs=1, vocab=tmp_path / "file" / "vocab.json"))
     run(small(tmp_path, scenes, epochs=1))
 
