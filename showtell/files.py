@@ -37,8 +37,8 @@ def unpacked(content: bytes) -> bytes:
     return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
 
 
-def locked(file: IO[bytes]) -> bool:
-    """Takes an open file for this process alone until it is closed; False where another process has it.
+def locked(file: IO[bytes], path: Path) -> bool:
+    """Takes an open file for this process alone until it is closed; False where another process has it, or has replaced it.
 
     Where there are no such locks (Windows, some network drives), nobody is kept out.
     """
@@ -52,7 +52,7 @@ def locked(file: IO[bytes]) -> bool:
         return False
     except OSError:
         pass
-    return True
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Names are text here, and nothing is asked of the disk that need not be: there may be a million of them.
 """
 
-# ruff: noqa: PTH100, PTH112, PTH118, PTH122, PTH207  (see above; and os.path does not raise where it may not look)
+# ruff: noqa: PTH100, PTH112, PTH114, PTH118, PTH122, PTH207  (see above; and os.path does not raise where it may not look)
 from __future__ import annotations
 
 import glob
@@ -106,17 +106,17 @@ def _matched(pattern: str, skip: Skip) -> Iterator[str]:
 def _globbed(pattern: str) -> Iterator[str]:
     """As `glob.glob(recursive=True)`, but `**` enters no links to folders, which may lead round in circles."""
     separator = r"[\\/]" if os.name == "nt" else "/"
-    down = re.search(rf"(?:^|{separator})\*\*(?:{separator}|$)", pattern)
+    down = re.search(rf"(?:^|(?<={separator}))\*\*(?:{separator}|$)", pattern)
     if down is None:
         yield from glob.iglob(pattern)
         return
     head, tail = pattern[: down.start()], pattern[down.end() :] or "*"
-    head = head or ("" if pattern.startswith("**") else os.sep)
     for root in glob.iglob(head) if glob.has_magic(head) else [head]:
         for parent, folders, _ in os.walk(root or os.curdir):
             folders[:] = [name for name in folders if not name.startswith(".")]
             inside = parent if root else parent.removeprefix(os.curdir).lstrip(os.sep)
-            yield from _globbed(os.path.join(glob.escape(inside), tail))
+            found = _globbed(os.path.join(glob.escape(inside), tail))
+            yield from (name for name in found if not os.path.islink(name.rstrip(os.sep)) or not os.path.isdir(name))
 
 
 def _is_called_picture(name: str) -> bool:

@@ -55,7 +55,7 @@ class CaptioningOptions:
             found.append(f"max_pixels is {self.max_pixels}; it must be positive.")
         if self.workers < 0:
             found.append(f"workers is {self.workers}; it cannot be negative.")
-        spoken = self.language or (self.model.name if self.model and self.model.parts[0] == "box" else "")
+        spoken = self.language or (self.model.name if self.model and self.model.parts[:1] == ("box",) else "")
         if "," in spoken and self.output is not None and self.output.suffix == ".json":
             found.append(f"language is {spoken}, but COCO results hold one: name one, or an output of .jsonl or .csv.")
         if self.output is not None and self.output.suffix not in (".jsonl", ".csv", ".json"):

@@ -75,9 +75,11 @@ class Output(NoOutput):
         self._captioned: set[Hashable] = set()
         self._errors: dict[Hashable, str] = {}  # of pictures that could not be read, the last line's
         self._outdated = False  # whether it has lines that a later one replaces
-        self._whole, self._read_size = 0, 0  # bytes: up to what was cut off, and all that it had when it was read
+        self._whole = 0  # bytes: up to what was cut off
         self._file: Any = None
-        if not overwrite and self._begun():
+        with disk_sentences(path, "read"):
+            self._found = self._state()
+        if not overwrite and any(self._found):
             check_provenance(made_with, path)
             with disk_sentences(path, "read"):
                 self._read()
@@ -86,9 +88,10 @@ class Output(NoOutput):
         """Where records may lie, the growing file first."""
         return (self.path,)
 
-    def _begun(self) -> bool:
-        """Whether there is anything yet; an empty file is nothing."""
-        return any(file.exists() and file.stat().st_size for file in self._files())
+    def _state(self) -> list[tuple[int, int] | None]:
+        """Which files there are, and how long, to see later whether somebody else was at them; an empty file is nothing."""
+        there = (file.stat() if file.exists() else None for file in self._files())
+        return [(file.st_ino, file.st_size) if file and file.st_size else None for file in there]
 
     def _read(self) -> None:
         self._whole = self._read_lines(self._files()[0])
@@ -97,7 +100,6 @@ class Output(NoOutput):
         """Notes what a growing file holds; gives the length of what is whole."""
         if not path.exists():
             return 0
-        self._read_size = path.stat().st_size
         with path.open("rb") as file, self._reading(path) as bar:
             header = file.read(len(self.form.header))
             if header != self.form.header:
@@ -148,15 +150,14 @@ class Output(NoOutput):
         growing, *finished = self._files()
         with disk_sentences(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.overwrite or not self._begun()
             self._file = growing.open("ab", buffering=0)
-            if not locked(self._file) or (not self.overwrite and self._file.tell() != self._read_size):
+            if not locked(self._file, growing) or (not self.overwrite and self._state() != self._found):
                 raise WrongUse(f"{growing} is being written to by somebody else: wait for that, then run this again.")
-            if fresh:
+            self._file.truncate(self._whole)  # before the settings change: captions never stand beside others' settings
+            if self.overwrite or not any(self._found):
                 for file in finished:
                     Path(os.path.realpath(file)).unlink(missing_ok=True)
                 save_provenance(self.made_with, self.path)
-            self._file.truncate(self._whole)
             if self._whole == 0:
                 self._append(self.form.header)
 
@@ -190,11 +191,17 @@ class Output(NoOutput):
         with disk_sentences(self.path):
             if self._file:
                 os.fsync(self._file.fileno())
-            self.close()
             if self._outdated:
+                self._before_replacing()
                 with written_whole(self.path) as new:
                     new.write(self.form.header)
                     new.writelines(self._current_lines())
+            self.close()
+
+    def _before_replacing(self) -> None:
+        """Windows replaces no open file; elsewhere it stays open, and so locked, until another has its place."""
+        if os.name == "nt":
+            self.close()
 
     def _current_lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
@@ -240,9 +247,8 @@ class CocoOutput(Output):
     def finish(self) -> None:
         part = self._files()[0]
         with disk_sentences(self.path):
-            wanted = part.exists() and (self._file is not None or not self.overwrite)  # nothing came to replace what is there
-            self.close()
-            if wanted:
+            if part.exists() and (self._file is not None or not self.overwrite):  # else nothing came to replace what is there
+                self._before_replacing()
                 with written_whole(self.path) as file:
                     comma = b"[\n"
                     for line in self._all_lines(part):
@@ -250,6 +256,7 @@ class CocoOutput(Output):
                         comma = b",\n"
                     file.write(b"\n]\n" if comma == b",\n" else b"[]\n")
                 part.unlink()
+            self.close()
 
     def _all_lines(self, part: Path) -> Iterator[bytes]:
         """The results in both files, each image_id once: a run may be killed after writing the one, before removing the other."""
@@ -285,7 +292,7 @@ def output_for(options: CaptioningOptions, search: SearchOptions) -> NoOutput:
     if options.output.suffix == ".json":
         image_ids = read_image_ids(options.annotations) if options.annotations else None
         return CocoOutput(options.output, CocoResults(image_ids), made_with, **how)
-    goes_on = options.output.exists() and not options.overwrite
+    goes_on = not options.overwrite and options.output.exists() and options.output.stat().st_size
     folder = folder_of(options.output) if goes_on else Path.cwd()
     form = Csv(folder) if options.output.suffix == ".csv" else JsonLines(folder)
     return Output(options.output, form, made_with, **how)

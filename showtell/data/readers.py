@@ -36,7 +36,7 @@ def read_records(options: DataOptions, *, need_pictures: bool = True) -> list[Re
         Problem: a file of captions is broken, or empty.
     """
     with _no_garbage_collection():
-        files = _caption_files(options)
+        files = caption_files(options)
         records = [record for file in files for record in _records(file, options, need_pictures)]
     if not records:
         raise Problem(f"{files[0]} holds no captions; see that it is the right file, or that a .txt lies beside each picture.")
@@ -82,8 +82,12 @@ def _refuse_twins(records: list[Record], files: list[Path]) -> None:
 # -------------------------------------------------------------------------------------------------- where captions lie
 
 
-def _caption_files(options: DataOptions) -> list[Path]:
-    """The files (or the folder) that hold the captions."""
+def caption_files(options: DataOptions) -> list[Path]:
+    """The files (or the folder) that hold the captions.
+
+    Raises:
+        WrongUse: there are none, or several that make no data set together.
+    """
     where = options.annotations or options.data
     if not where.exists():
         if options.annotations:

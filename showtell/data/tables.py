@@ -53,7 +53,8 @@ def read_table(text: str, path: Path, pictures: Collection[str], captions: Colle
         next(lines, None)
     if twice := next((name for name in columns if name in wanted and columns.count(name) > 1), None):
         raise WrongUse(f"{path} has two columns {twice}: leave one.")
-    return Table(columns, _rows(lines, columns, delimiter, columns[-1] in captions, path))
+    place = next((i for i, name in enumerate(columns) if name in wanted - set(captions)), 0)
+    return Table(columns, _rows(lines, columns, place, delimiter, columns[-1] in captions, path))
 
 
 def csv_rows(text: str, delimiter: str = ",", *, strict: bool = False) -> Any:
@@ -110,13 +111,21 @@ def _check_quotes(text: str, delimiter: str, path: Path) -> None:
             ) from error
 
 
-def _swallows(cell: str, delimiter: str) -> bool:
-    """Whether there are whole rows in a cell."""
-    _, *further = cell.split("\n")
-    return any((delimiter == "\t" and delimiter in line) or names_picture(line.split(delimiter)[0]) for line in further)
+def _unquoted(cell: str) -> str:
+    """A cell without quotation marks around all of it, as csv's reader takes them off; others stay."""
+    found = re.fullmatch(r'\s*"((?:[^"]|"")*)"\s*', cell)
+    return found[1].replace('""', '"') if found else cell
 
 
-def _rows(lines: Any, columns: list[str], delimiter: str, caption_last: bool, path: Path) -> Iterator[dict[str, str]]:
+def _swallows(cell: str, place: int, size: int, delimiter: str) -> bool:
+    """Whether there are whole rows in a cell: lines of as many cells, whose `place`-th is a picture's name or number."""
+    lines = cell.split("\n") if "\n" in cell else []
+    rows = (cells for line in lines if len(cells := line.split(delimiter)) >= size)
+    return any(delimiter == "\t" or names_picture(cells[place]) or cells[place].strip().isdecimal() for cells in rows)
+
+
+def _rows(lines: Any, columns: list[str], place: int, delimiter: str, caption_last: bool, path: Path) -> Iterator[dict[str, str]]:
+    """The rows below the head; `place` is that of the pictures' column."""
     try:
         for cells in lines:
             if not any(cells):
@@ -130,7 +139,9 @@ def _rows(lines: Any, columns: list[str], delimiter: str, caption_last: bool, pa
                 raise Problem(
                     f"Line {lines.line_num} of {path} has {len(cells)} cells where the first line has {len(columns)}; {advice}."
                 )
-            if any(_swallows(cell, delimiter) for cell in cells):
+            if delimiter == "|":
+                cells = [_unquoted(cell) for cell in cells]
+            if any(_swallows(cell, place, len(columns), delimiter) for cell in cells[:place] + cells[place + 1 :]):
                 raise Problem(
                     f"A quotation mark before line {lines.line_num} of {path} opens what another line closes, and the rows "
                     "between them are one caption; leave both out, or double them."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ CHANGE = ("CIDEr-D", "ROUGE-L", "METEOR", "BLEU-4")
 
 
 def compare(systems: Sequence[Path], options: ComparisonOptions) -> int:
-    """Prints what differs between two evaluations (folders, or the scores.json in them), second minus first.
+    """Prints what differs between two evaluations (folders, or the scores.json or pictures.jsonl in them), second minus first.
 
     Raises:
         WrongUse: they are not two, one of them is none, or they have no picture in common.
@@ -43,7 +44,8 @@ def compare(systems: Sequence[Path], options: ComparisonOptions) -> int:
         raise WrongUse(f"{first} and {second} have no picture in common, so they cannot be compared.")
     for sentence in warnings(one, two, len(common)):
         print(f"Warning: {printable(sentence)}", file=sys.stderr)
-    heads = (result.path.resolve().parent.name or "scores" for result in (one, two))
+    folders = (Path(os.path.abspath(result.path)).parent for result in (one, two))  # noqa: PTH100  (links keep their names)
+    heads = (folder.name or "scores" for folder in folders)
     rows: list[tuple[str, ...]] = [("", *heads, "difference", "95 % interval", "")]
     for name, found in differences(one, two, common, options):
         rows.append((

@@ -109,9 +109,11 @@ class _Finder:
     def __init__(self, records: Sequence[Record], predictions: Iterable[Prediction]) -> None:
         self._by_id = {str(record.image_id): record for record in records}
         self._by_name: dict[str, list[Record]] = defaultdict(list)
-        for record in records:
-            name = _path(str(record.path))
-            for called in {name.name, name.stem, _number(name.stem) or name.stem}:
+        names = [_path(str(record.path)) for record in records]
+        stems = {name.stem for name in names}
+        for record, name in zip(records, names, strict=True):
+            number = _number(name.stem)
+            for called in {name.name, name.stem, *([number] if number and number not in stems else [])}:
                 self._by_name[called].append(record)
         self._ids = any(each.by_number and each.picture in self._by_id for each in predictions)
 
@@ -121,21 +123,24 @@ class _Finder:
         Raises:
             WrongUse: it could be several.
         """
-        if prediction.by_number and (self._ids or prediction.picture in self._by_id) and prediction.picture.isdecimal():
-            return self._by_id.get(prediction.picture)
+        if prediction.by_number and prediction.picture in self._by_id:
+            return self._by_id[prediction.picture]
+        if prediction.by_number and self._ids and prediction.picture.isdecimal():
+            return self._by_id.get(prediction.picture.lstrip("0") or "0")
         name = _path(prediction.picture)
         candidates = self.called(name)
-        if len(candidates) > 1:  # photos/1.jpg and drawings/1.jpg
-            candidates = [record for record in candidates if _path(str(record.path)).parts[-len(name.parts) :] == name.parts]
-            if len(candidates) != 1:
-                raise WrongUse(f"The name {prediction.picture} fits several pictures of the data: give more of its path.")
+        if len(candidates) > 1:
+            raise WrongUse(f"The name {prediction.picture} fits several pictures of the data: give more of its path.")
         if candidates:
             return candidates[0]
         return self._by_id.get(prediction.picture) or self._of_coco(name)
 
     def called(self, name: PurePath) -> list[Record]:
-        """The pictures whose file has that name, in whatever folder."""
-        return self._by_name.get(name.name, [])
+        """The pictures whose file has that name; of photos/1.jpg and drawings/1.jpg that which the rest of its path names."""
+        found = self._by_name.get(name.name, [])
+        if len(found) == 1:
+            return found
+        return [record for record in found if _path(str(record.path)).parts[-len(name.parts) :] == name.parts] or found
 
     def _of_coco(self, name: PurePath) -> Record | None:
         """COCO_val2014_000000391895.jpg is picture 391895, and 000000391895.jpg, as the pictures of 2017 are called."""

@@ -36,6 +36,15 @@ class Result:
     """By image id: caption, references, and the figures of the picture."""
 
 
+def is_ours(pictures: Path) -> bool:
+    """Whether a file of pictures is one that an evaluation wrote."""
+    try:
+        with pictures.open("rb") as file:
+            return {"image_id", "image", "caption", "references"} <= set(json.loads(file.readline()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
 def forget(folder: Path) -> None:
     """Removes what an earlier evaluation found, before its captions go: no scores stand beside captions that they are not of."""
     for name in (SCORES, PICTURES):
@@ -98,7 +107,7 @@ def load_result(path: Path) -> Result:
     """What an evaluation left.
 
     Args:
-        path: its folder, or the scores.json in it.
+        path: its folder, or the scores.json or pictures.jsonl in it.
 
     Raises:
         WrongUse: there is no such thing.

@@ -21,14 +21,14 @@ import showtell
 from showtell.captioning.options import CaptioningOptions
 from showtell.captioning.provenance import load_provenance, provenance_path
 from showtell.data.options import DataOptions
-from showtell.data.readers import read_records
+from showtell.data.readers import caption_files, read_records
 from showtell.data.records import Record
 from showtell.data.splits import belongs
 from showtell.errors import Problem, WrongUse, disk_sentences, printable
 from showtell.evaluation.matching import Matched, choose_split, match, named, references_hash
 from showtell.evaluation.options import EvaluationOptions
 from showtell.evaluation.predictions import Prediction, read_predictions
-from showtell.evaluation.results import CAPTIONS, PICTURES, SCORES, forget, save_captions, save_pictures, save_scores
+from showtell.evaluation.results import CAPTIONS, PICTURES, SCORES, forget, is_ours, save_captions, save_pictures, save_scores
 from showtell.evaluation.table import score_table
 from showtell.metrics import MetricOptions, Scores, score
 from showtell.metrics.signature import reference_counts
@@ -102,13 +102,13 @@ def _check_output(options: EvaluationOptions, data: DataOptions) -> None:
     """
     folder = options.output_dir
     written = [folder / SCORES, folder / CAPTIONS, folder / PICTURES]
-    for read in (options.predictions, data.annotations, data.split_list):
+    for read in (options.predictions, data.split_list, *caption_files(data)):
         if read is not None and os.path.realpath(read) in map(os.path.realpath, written):
             raise WrongUse(f"{read} would be replaced by what is written to {folder}: name another --output_dir.")
     if options.model is not None:
         written.remove(folder / CAPTIONS)  # they are gone on with, or refused, when captioning looks at them
-        if provenance_path(folder / CAPTIONS).exists():
-            written.remove(folder / PICTURES)  # ours, of an evaluation that did not come to its end
+        if provenance_path(folder / CAPTIONS).exists() and is_ours(folder / PICTURES):
+            written.remove(folder / PICTURES)  # of an evaluation that did not come to its end
     there = next((path for path in written if path.exists()), None)
     if there and not options.overwrite:
         raise WrongUse(
@@ -123,7 +123,8 @@ def _captioned(options: EvaluationOptions, wanted: Sequence[Record], search: Sea
 
     assert options.model is not None
     find_model(options.model)  # before anything goes
-    forget(options.output_dir)
+    if options.overwrite:
+        forget(options.output_dir)
     captions = options.output_dir / CAPTIONS
     asked = CaptioningOptions(
         image=tuple(str(record.path) for record in wanted), model=options.model, output=captions, overwrite=options.overwrite,
@@ -175,7 +176,8 @@ def _origin(options: EvaluationOptions, search: SearchOptions) -> dict[str, Any]
 
 
 def _data_name(data: DataOptions) -> str:
-    return (data.annotations or data.data).resolve().name.removesuffix(".gz")
+    named = os.path.abspath(data.annotations or data.data)  # noqa: PTH100  (a link keeps its name)
+    return Path(named).name.removesuffix(".gz")
 
 
 def _search_name(search: dict[str, Any] | None) -> str | None:

@@ -122,7 +122,8 @@ def adapt_vocab_size(decoder: Decoder, new_vocab_size: int, device: str | torch.
     """
     if new_vocab_size <= len(SPECIALS):
         raise WrongUse(f"new_vocab_size is {new_vocab_size}; the special tokens alone are {len(SPECIALS)}.")
-    return _with_rows(decoder, range(len(SPECIALS)), range(len(SPECIALS)), new_vocab_size).to(resolve_device(str(device)))
+    where = resolve_device(device) if isinstance(device, str) else device
+    return _with_rows(decoder, range(len(SPECIALS)), range(len(SPECIALS)), new_vocab_size).to(where)
 
 
 def move_vocabulary(decoder: Decoder, old: Vocabulary, new: Vocabulary) -> tuple[Decoder, int]:

@@ -279,6 +279,7 @@ def test_options_that_do_not_fit() -> None:
     found = [problem.split()[0] for problem in wrong.problems()]
     assert found == ["batch_size", "labels", "language", "workers", "output", "annotations"]
     assert CaptioningOptions(language="en", model=Path("box")).problems() == []
+    assert CaptioningOptions(model=Path()).problems() == []
     assert [problem.split()[0] for problem in CaptioningOptions(language="", max_pixels=0).problems()] == [
         "language",
         "max_pixels",

@@ -10,8 +10,10 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fake_captioner
 import pytest
@@ -24,6 +26,7 @@ from showtell.captioning.output import Output, output_for
 from showtell.captioning.provenance import provenance_path
 from showtell.captioning.records import skipped
 from showtell.errors import Problem, WrongUse
+from showtell.files import written_whole
 from showtell.search import SearchOptions
 
 OUTPUTS = {"out.jsonl": "out.jsonl", "out.csv": "out.csv", "out.json": "out.json.part"}
@@ -136,6 +139,53 @@ def test_two_at_once_do_not_write_to_one_output(caption: Caption, output: str, o
             caption(*NAMES, output=output, overwrite=True)
         first.finish()
     assert caption(*NAMES, output=output) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks")
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_who_comes_while_another_ends_loses_nothing(
+    caption: Caption, captioner: Any, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    """The first one replaces its file, or removes it: what a second one appended to that would be gone."""
+    caption(BROKEN, output=output)
+    (mended := Path(BROKEN)).unlink()
+    Image.new("RGB", (8, 8)).save(mended, "PNG")
+    refused = []
+
+    @contextmanager
+    def replaced(path: Path) -> Iterator[IO[bytes]]:
+        if path.name == output:
+            with output_for(CaptioningOptions(model=Path("model.pt"), output=Path(output)), SearchOptions()) as second:
+                with pytest.raises(WrongUse, match="is being written to by somebody else"):
+                    second.begin()
+                refused.append(True)
+        with written_whole(path) as file:
+            yield file
+
+    monkeypatch.setattr("showtell.captioning.output.written_whole", replaced)
+    assert caption(BROKEN, output=output) == 0
+    assert refused
+    options = CaptioningOptions(model=Path("model.pt"), output=Path(output))
+    late = output_for(options, SearchOptions())
+    assert caption(*NAMES[:2], output=output) == 0  # begins and ends while the other one loads its model
+    with late, pytest.raises(WrongUse, match="is being written to by somebody else"):
+        late.begin()
+
+
+def test_killed_while_overwriting_no_captions_stand_beside_others_settings(
+    caption: Caption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption(*NAMES, output="out.jsonl")
+    before = provenance_path(Path("out.jsonl")).read_bytes()
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("showtell.captioning.output.save_provenance", killed)
+        with pytest.raises(KeyboardInterrupt):
+            caption(NAMES[0], output="out.jsonl", overwrite=True)
+    assert (provenance_path(Path("out.jsonl")).read_bytes(), Path("out.jsonl").read_bytes()) == (before, b"")
 
 
 def test_an_empty_file_is_no_output_yet(caption: Caption) -> None:

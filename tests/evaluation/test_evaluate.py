@@ -17,6 +17,7 @@ import pytest
 from test_floors import without
 
 from showtell import cli
+from showtell.captioning.provenance import provenance_path
 from showtell.errors import Problem
 from showtell.evaluation.results import load_result
 from showtell.metrics import score
@@ -121,6 +122,15 @@ def test_references_are_never_replaced_nor_what_is_not_ours(
         assert "pictures.jsonl would be replaced" in capsys.readouterr().err
         assert evaluate("--annotations", "pictures.jsonl", "--output_dir", ".", *flags) == 2
         assert "pictures.jsonl would be replaced" in capsys.readouterr().err
+    assert cli.main([*model, "--annotations", "references.csv"]) == 2
+    assert ". holds pictures.jsonl already" in capsys.readouterr().err
+    Path("set").mkdir()
+    shutil.copy("pictures.jsonl", "set")
+    for data in ("set", "set/pictures.jsonl"):
+        flags = ["--data", data, "--output_dir", "set", "--overwrite", *CHEAP]
+        assert cli.main(["evaluate", "--model", "model.pt", *flags]) == 2
+        assert "pictures.jsonl would be replaced" in capsys.readouterr().err
+    provenance_path(Path("captions.jsonl")).write_text("{}")  # somebody captioned here, and did not evaluate
     assert cli.main([*model, "--annotations", "references.csv"]) == 2
     assert ". holds pictures.jsonl already" in capsys.readouterr().err
     assert Path("pictures.jsonl").read_text() == "\n".join(rows)

@@ -53,6 +53,7 @@ def test_json_layouts(tmp_path: Path, layout: str) -> None:
         json.dumps(COCO, indent=1),
         json.dumps([{"image_id": int(i) + 0.0, "caption": caption} for i, caption in BOTH]),  # numbers as pandas has them
         "image_id|caption\n391895|a man on a bike\n60623|a woman, eating\n",
+        'image_id|caption\n391895|"a man on a bike"\n60623| "a woman, eating" \n',
         "image_id,caption\n391895,a man on a bike,\n60623,a woman, eating,,\n",  # commas that nobody quoted
     ],
 )
@@ -106,6 +107,9 @@ def test_captions_count_and_not_the_pictures_listed_beside_them(tmp_path: Path) 
         ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', Problem, "The quotation mark in line 2"),
         ('image_id\tcaption\n1\t"a dog\n2\ta cat\n3\ta bird"\n', Problem, "A quotation mark before line 4"),
         ('image,caption\na.jpg,"a dog\nb.jpg,a cat"\n', Problem, "A quotation mark before line 3"),
+        ('image_id,caption\n1,"a dog\n2,a cat\n3,a bird"\n', Problem, "A quotation mark before line 4"),
+        ('caption;image_id\n"a dog;1\na cat";2\n', Problem, "A quotation mark before line 3"),
+        ('caption;image_id\n"a dog;1\na cat;2\na bird";3\n', Problem, "A quotation mark before line 4"),
         ("image,caption,split\na.jpg,a dog, running,val\n", Problem, "put its caption in quotation marks"),
         (b"\x1f\x8b\x08broken", Problem, "is damaged"),
         (b"image,caption\n\xff,a\n", Problem, "not text in UTF-8"),
@@ -175,6 +179,16 @@ def test_where_one_number_is_an_id_all_are() -> None:
     assert [each.image_id for each in found.records] == [3]  # none of them is an id, so that they are files' names
 
 
+def test_ids_come_before_names() -> None:
+    crossed = [record("a", "b.jpg"), record("b", "a.jpg")]
+    assert [each.image_id for each in match([Prediction("a", True, "x")], crossed, crossed, SOURCE).records] == ["a"]
+    padded = [record(42, "x.jpg"), record(391895, "y.jpg")]
+    found = match([Prediction(n, True, "x") for n in ("000042", "391895")], padded, padded, SOURCE)
+    assert [each.image_id for each in found.records] == [42, 391895]
+    zeros = [record("p", "1.jpg"), record("q", "001.jpg")]
+    assert [each.image_id for each in match([Prediction("1", True, "x")], zeros, zeros, SOURCE).records] == ["p"]
+
+
 def test_numbers_in_other_names_are_no_ids() -> None:
     records = [record(n, f"train_{n}.jpg") for n in range(1, 4)]
     assert match([Prediction("val_1.jpg", False, "a")], records, records, SOURCE).unknown == ["val_1.jpg"]
@@ -191,6 +205,8 @@ def test_number_and_name_are_of_one_picture(tmp_path: Path) -> None:
     assert match([first], RECORDS, RECORDS, SOURCE).captions == ["a"]
     with pytest.raises(WrongUse, match=r"has a caption of 8 and of x\.png at once: leave one of them"):
         match([second], RECORDS, RECORDS, SOURCE)
+    with pytest.raises(WrongUse, match=r"has a caption of 7 and of dogs/1\.jpg at once"):
+        match([Prediction("7", True, "a", "dogs/1.jpg")], RECORDS, RECORDS, SOURCE)
 
 
 def test_what_is_left_over_is_counted() -> None:
