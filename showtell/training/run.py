@@ -156,6 +156,7 @@ def _train(plan: Plan, start: Callable[[Sequence[Record]], Start]) -> Outcome:
         say(f"Best {what.removeprefix('the ')} {abs(run.kept):.3f}, in {best}.", quiet)
     if run.named:
         say(f"Pictures that could not be read and were left out: {len(run.named):,} (each is named above).", quiet)
+    accelerator.end_training()  # else a process may end while threads of its group still run, and abort
     return Outcome(best, SOME_SKIPPED if run.named and accelerator.num_processes == 1 else ALL_DONE)
 
 
