@@ -3,7 +3,7 @@
 Names are text here, and nothing is asked of the disk that need not be: there may be a million of them.
 """
 
-# ruff: noqa: PTH100, PTH112, PTH114, PTH118, PTH122, PTH207  (see above; and os.path does not raise where it may not look)
+# ruff: noqa: PTH100, PTH112, PTH118, PTH122, PTH207  (see above; and os.path does not raise where it may not look)
 from __future__ import annotations
 
 import glob
@@ -17,6 +17,8 @@ from showtell.files import as_utf8
 from showtell.pictures import PICTURE_SUFFIXES, PictureError, list_pictures
 
 STANDARD_INPUT = "-"
+
+_SEPARATOR = r"[\\/]" if os.name == "nt" else "/"
 
 Skip = Callable[[str], None]
 """Takes the sentence that says which input is left out, and why."""
@@ -90,7 +92,7 @@ def _inside(folder: str, skip: Skip) -> Iterator[str]:
 
 
 def _matched(pattern: str, skip: Skip) -> Iterator[str]:
-    goes_down = pattern.endswith("**")  # then what the folders hold is matched as well
+    goes_down = re.search(rf"(?:^|{_SEPARATOR})\*\*{_SEPARATOR}*\*?$", pattern)  # then what the folders hold is matched as well
     nothing = True
     for name in sorted(_globbed(pattern)):
         if _is_called_picture(name):
@@ -105,8 +107,7 @@ def _matched(pattern: str, skip: Skip) -> Iterator[str]:
 
 def _globbed(pattern: str) -> Iterator[str]:
     """As `glob.glob(recursive=True)`, but `**` enters no links to folders, which may lead round in circles."""
-    separator = r"[\\/]" if os.name == "nt" else "/"
-    down = re.search(rf"(?:^|(?<={separator}))\*\*(?:{separator}|$)", pattern)
+    down = re.search(rf"(?:^|(?<={_SEPARATOR}))\*\*(?:{_SEPARATOR}+|$)", pattern)
     if down is None:
         yield from glob.iglob(pattern)
         return
@@ -115,8 +116,7 @@ def _globbed(pattern: str) -> Iterator[str]:
         for parent, folders, _ in os.walk(root or os.curdir):
             folders[:] = [name for name in folders if not name.startswith(".")]
             inside = parent if root else parent.removeprefix(os.curdir).lstrip(os.sep)
-            found = _globbed(os.path.join(glob.escape(inside), tail))
-            yield from (name for name in found if not os.path.islink(name.rstrip(os.sep)) or not os.path.isdir(name))
+            yield from _globbed(os.path.join(glob.escape(inside), tail))
 
 
 def _is_called_picture(name: str) -> bool:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from showtell.captioning.formats import CocoResults, Csv, Format, JsonLines, read_image_ids
 from showtell.captioning.options import CaptioningOptions
-from showtell.captioning.provenance import Provenance, check_provenance, folder_of, provenance, save_provenance
+from showtell.captioning.provenance import Provenance, check_provenance, folder_of, provenance, provenance_path, save_provenance
 from showtell.captioning.records import Record
 from showtell.errors import WrongUse, disk_sentences, printable
 from showtell.files import locked, written_whole
@@ -153,8 +153,11 @@ class Output(NoOutput):
             self._file = growing.open("ab", buffering=0)
             if not locked(self._file, growing) or (not self.overwrite and self._state() != self._found):
                 raise WrongUse(f"{growing} is being written to by somebody else: wait for that, then run this again.")
-            self._file.truncate(self._whole)  # before the settings change: captions never stand beside others' settings
-            if self.overwrite or not any(self._found):
+            fresh = self.overwrite or not any(self._found)
+            if fresh:  # first the settings go: no captions ever stand beside others'
+                provenance_path(self.path).unlink(missing_ok=True)
+            self._file.truncate(self._whole)
+            if fresh:
                 for file in finished:
                     Path(os.path.realpath(file)).unlink(missing_ok=True)
                 save_provenance(self.made_with, self.path)
@@ -199,7 +202,9 @@ class Output(NoOutput):
             self.close()
 
     def _before_replacing(self) -> None:
-        """Windows replaces no open file; elsewhere it stays open, and so locked, until another has its place."""
+        """The file is this process's, and stays so until another has its place; but Windows replaces no open file."""
+        if self._file is None:  # nothing was missing
+            self.begin()
         if os.name == "nt":
             self.close()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from showtell.data.formats import Row
 from showtell.files import cache_folder, written_whole
 
-VERSION = 2
+VERSION = 3
 SMALLEST = 2**20
 """Bytes below which a file of captions is read itself."""
 

@@ -112,16 +112,18 @@ def _check_quotes(text: str, delimiter: str, path: Path) -> None:
 
 
 def _unquoted(cell: str) -> str:
-    """A cell without quotation marks around all of it, as csv's reader takes them off; others stay."""
+    """A cell without the quotation marks that stand around all of it; others stay."""
     found = re.fullmatch(r'\s*"((?:[^"]|"")*)"\s*', cell)
     return found[1].replace('""', '"') if found else cell
 
 
-def _swallows(cell: str, place: int, size: int, delimiter: str) -> bool:
-    """Whether there are whole rows in a cell: lines of as many cells, whose `place`-th is a picture's name or number."""
-    lines = cell.split("\n") if "\n" in cell else []
-    rows = (cells for line in lines if len(cells := line.split(delimiter)) >= size)
-    return any(delimiter == "\t" or names_picture(cells[place]) or cells[place].strip().isdecimal() for cells in rows)
+def _is_several(cells: list[str], place: int, delimiter: str) -> bool:
+    """Whether a row of several lines would be as many rows but for its quotation marks, each with a picture in its place."""
+    rows = [line.split(delimiter) for line in delimiter.join(cells).split("\n")]
+    if len(rows) == 1 or any(len(row) < len(cells) for row in rows):
+        return False
+    pictures = [row[place].strip() for row in rows]
+    return delimiter == "\t" or all(map(names_picture, pictures)) or all(map(str.isdecimal, pictures))
 
 
 def _rows(lines: Any, columns: list[str], place: int, delimiter: str, caption_last: bool, path: Path) -> Iterator[dict[str, str]]:
@@ -141,7 +143,7 @@ def _rows(lines: Any, columns: list[str], place: int, delimiter: str, caption_la
                 )
             if delimiter == "|":
                 cells = [_unquoted(cell) for cell in cells]
-            if any(_swallows(cell, place, len(columns), delimiter) for cell in cells[:place] + cells[place + 1 :]):
+            if _is_several(cells, place, delimiter):
                 raise Problem(
                     f"A quotation mark before line {lines.line_num} of {path} opens what another line closes, and the rows "
                     "between them are one caption; leave both out, or double them."

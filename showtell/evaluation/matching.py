@@ -123,24 +123,31 @@ class _Finder:
         Raises:
             WrongUse: it could be several.
         """
-        if prediction.by_number and prediction.picture in self._by_id:
-            return self._by_id[prediction.picture]
-        if prediction.by_number and self._ids and prediction.picture.isdecimal():
-            return self._by_id.get(prediction.picture.lstrip("0") or "0")
+        same = self._by_id.get(prediction.picture)
+        if same and prediction.by_number:
+            return same
+        number = prediction.picture.lstrip("0") or "0" if prediction.by_number and prediction.picture.isdecimal() else ""
+        if number and self._ids:
+            return self._by_id.get(number)
         name = _path(prediction.picture)
         candidates = self.called(name)
+        if same in candidates:
+            return same
         if len(candidates) > 1:
             raise WrongUse(f"The name {prediction.picture} fits several pictures of the data: give more of its path.")
         if candidates:
             return candidates[0]
-        return self._by_id.get(prediction.picture) or self._of_coco(name)
+        return same or self._by_id.get(number) or self._of_coco(name)
 
     def called(self, name: PurePath) -> list[Record]:
         """The pictures whose file has that name; of photos/1.jpg and drawings/1.jpg that which the rest of its path names."""
         found = self._by_name.get(name.name, [])
         if len(found) == 1:
             return found
-        return [record for record in found if _path(str(record.path)).parts[-len(name.parts) :] == name.parts] or found
+        paths = [_path(str(record.path)) for record in found]
+        whole = [record for record, path in zip(found, paths, strict=True) if path == name]
+        ends = [record for record, path in zip(found, paths, strict=True) if path.parts[-len(name.parts) :] == name.parts]
+        return whole or ends or found
 
     def _of_coco(self, name: PurePath) -> Record | None:
         """COCO_val2014_000000391895.jpg is picture 391895, and 000000391895.jpg, as the pictures of 2017 are called."""

@@ -64,6 +64,8 @@ def test_patterns_enter_no_links_to_folders(here: Path) -> None:
             if ".png" not in pattern or (name.endswith(".png") and ("/sub/**" not in pattern or "sub/" in name))
         ]
         assert [os.path.relpath(name) for name in found(pattern)[0]] == expected, pattern
+    assert found("photos/**/round")[0] == [f"photos/round/{name.removeprefix('photos/')}" for name in ALL]  # named as such
+    assert found("photos/**//z.png")[0] == ["photos/sub/z.png"]
 
 
 def test_absolute_names_stay_absolute(here: Path) -> None:

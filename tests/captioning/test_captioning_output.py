@@ -185,7 +185,29 @@ def test_killed_while_overwriting_no_captions_stand_beside_others_settings(
         patch.setattr("showtell.captioning.output.save_provenance", killed)
         with pytest.raises(KeyboardInterrupt):
             caption(NAMES[0], output="out.jsonl", overwrite=True)
-    assert (provenance_path(Path("out.jsonl")).read_bytes(), Path("out.jsonl").read_bytes()) == (before, b"")
+    assert Path("out.jsonl").read_bytes() == b"" and not provenance_path(Path("out.jsonl")).exists()
+    assert caption(*NAMES, output="out.jsonl") == 1
+    assert provenance_path(Path("out.jsonl")).read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks")
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_who_finds_nothing_missing_leaves_another_alone(caption: Caption, output: str) -> None:
+    """A picture is mended; of the two runs that come, one still has others to caption."""
+    caption(BROKEN, output=output)
+    Path(BROKEN).unlink()
+    Image.new("RGB", (8, 8)).save(BROKEN, "PNG")
+    options = CaptioningOptions(model=Path("model.pt"), output=Path(output))
+    record = {"image": BROKEN, "caption": "a dog", "words": ["a", "dog"], "logprobs": [-1.0, -1.0]}
+    with output_for(options, SearchOptions()) as first:
+        first.begin()
+        first.write([record])
+        with pytest.raises(WrongUse, match="is being written to by somebody else"):
+            caption(BROKEN, output=output)
+        first.write([record | {"image": NAMES[2]}])
+        first.finish()
+    held = output_for(options, SearchOptions())
+    assert held.holds(BROKEN) and held.holds(NAMES[2])
 
 
 def test_an_empty_file_is_no_output_yet(caption: Caption) -> None:

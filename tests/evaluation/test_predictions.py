@@ -73,6 +73,21 @@ def test_a_table_without_a_head_line(tmp_path: Path) -> None:
     assert read_predictions(table) == [Prediction("a.jpg", False, "a dog, running"), Prediction("b.jpg", False, "a cat, asleep")]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        'image,caption\na.jpg,"There are\n2, maybe 3, dogs"\n',
+        'image,caption\na.jpg,"2, maybe 3, dogs\nin snow"\n',
+        'a.jpg,"a dog:\n3, no 4 dogs"\n',
+        'image\tcaption\na.jpg\t"a\tdog\nruns"\n',
+        'image,caption\n"x\ny.jpg",a dog\n',
+    ],
+)
+def test_captions_and_names_may_have_lines(tmp_path: Path, table: str) -> None:
+    (found,) = read_predictions(written(tmp_path, table))
+    assert "\n" in found.picture + (found.caption or "")
+
+
 def test_pictures_that_were_skipped_have_no_caption(tmp_path: Path) -> None:
     lines = '{"image": "a.jpg", "error": "it is broken"}\n{"image": "b.jpg", "caption": ""}\n'
     assert read_predictions(written(tmp_path, lines)) == [Prediction("a.jpg", False, None), Prediction("b.jpg", False, "")]
@@ -110,6 +125,7 @@ def test_captions_count_and_not_the_pictures_listed_beside_them(tmp_path: Path) 
         ('image_id,caption\n1,"a dog\n2,a cat\n3,a bird"\n', Problem, "A quotation mark before line 4"),
         ('caption;image_id\n"a dog;1\na cat";2\n', Problem, "A quotation mark before line 3"),
         ('caption;image_id\n"a dog;1\na cat;2\na bird";3\n', Problem, "A quotation mark before line 4"),
+        ('image,caption,split\na.jpg,"a dog,train\nb.jpg,a cat",train\n', Problem, "A quotation mark before line 3"),
         ("image,caption,split\na.jpg,a dog, running,val\n", Problem, "put its caption in quotation marks"),
         (b"\x1f\x8b\x08broken", Problem, "is damaged"),
         (b"image,caption\n\xff,a\n", Problem, "not text in UTF-8"),
@@ -179,12 +195,19 @@ def test_where_one_number_is_an_id_all_are() -> None:
     assert [each.image_id for each in found.records] == [3]  # none of them is an id, so that they are files' names
 
 
+def test_the_whole_of_a_name_comes_before_its_end() -> None:
+    records = [record("1.png", "1.png"), record("sub/1.png", "sub/1.png")]
+    said = [Prediction("1.png", False, "x"), Prediction("sub/1.png", False, "y"), Prediction("./1.png", False, "x")]
+    assert match(said, records, records, SOURCE).captions == ["x", "y"]
+
+
 def test_ids_come_before_names() -> None:
     crossed = [record("a", "b.jpg"), record("b", "a.jpg")]
     assert [each.image_id for each in match([Prediction("a", True, "x")], crossed, crossed, SOURCE).records] == ["a"]
     padded = [record(42, "x.jpg"), record(391895, "y.jpg")]
     found = match([Prediction(n, True, "x") for n in ("000042", "391895")], padded, padded, SOURCE)
     assert [each.image_id for each in found.records] == [42, 391895]
+    assert match([Prediction("000042", True, "x")], padded, padded, SOURCE).captions == ["x"]
     zeros = [record("p", "1.jpg"), record("q", "001.jpg")]
     assert [each.image_id for each in match([Prediction("1", True, "x")], zeros, zeros, SOURCE).records] == ["p"]
 
