@@ -78,9 +78,12 @@ def draw(growth: dict[str, list[Curve]], title: str, path: Path) -> None:
 
     figure = Figure(figsize=(12, 3.4), layout="constrained")
     figure.suptitle(title, fontsize=8)
+    costs = sorted({curve["what"] for curves in growth.values() for curve in curves}, reverse=True)
     for place, (axis, curves) in zip(figure.subplots(1, len(growth), sharey=True), growth.items(), strict=True):
         for curve in curves:
-            place.loglog(curve["sizes"], curve["seconds"], marker="o", label=curve["what"])
+            place.loglog(
+                curve["sizes"], curve["seconds"], marker="o", label=curve["what"], color=f"C{costs.index(curve['what'])}"
+            )
         place.set_xticks(curves[0]["sizes"], [f"{size:,}" for size in curves[0]["sizes"]], minor=False)
         place.minorticks_off()
         place.set_xlabel(axis)
