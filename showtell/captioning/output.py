@@ -153,14 +153,14 @@ class Output(NoOutput):
             self._file = growing.open("ab", buffering=0)
             if not locked(self._file, growing) or (not self.overwrite and self._state() != self._found):
                 raise WrongUse(f"{growing} is being written to by somebody else: wait for that, then run this again.")
-            fresh = self.overwrite or not any(self._found)
-            if fresh:  # first the settings go: no captions ever stand beside others'
-                provenance_path(self.path).unlink(missing_ok=True)
-            self._file.truncate(self._whole)
-            if fresh:
+            if self.overwrite or not any(self._found):
+                provenance_path(self.path).unlink(missing_ok=True)  # first: no captions ever stand beside others' settings
+                self._file.truncate(0)
                 for file in finished:
                     Path(os.path.realpath(file)).unlink(missing_ok=True)
                 save_provenance(self.made_with, self.path)
+            else:
+                self._file.truncate(self._whole)
             if self._whole == 0:
                 self._append(self.form.header)
 

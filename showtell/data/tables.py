@@ -119,8 +119,10 @@ def _unquoted(cell: str) -> str:
 
 def _is_several(cells: list[str], place: int, delimiter: str) -> bool:
     """Whether a row of several lines would be as many rows but for its quotation marks, each with a picture in its place."""
+    if not any("\n" in cell for cell in cells):
+        return False
     rows = [line.split(delimiter) for line in delimiter.join(cells).split("\n")]
-    if len(rows) == 1 or any(len(row) < len(cells) for row in rows):
+    if any(len(row) < len(cells) for row in rows):
         return False
     pictures = [row[place].strip() for row in rows]
     return delimiter == "\t" or all(map(names_picture, pictures)) or all(map(str.isdecimal, pictures))

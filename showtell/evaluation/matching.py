@@ -126,7 +126,7 @@ class _Finder:
         same = self._by_id.get(prediction.picture)
         if same and prediction.by_number:
             return same
-        number = prediction.picture.lstrip("0") or "0" if prediction.by_number and prediction.picture.isdecimal() else ""
+        number = _number(prediction.picture) if prediction.by_number and prediction.picture.isdecimal() else None
         if number and self._ids:
             return self._by_id.get(number)
         name = _path(prediction.picture)
@@ -137,16 +137,13 @@ class _Finder:
             raise WrongUse(f"The name {prediction.picture} fits several pictures of the data: give more of its path.")
         if candidates:
             return candidates[0]
-        return same or self._by_id.get(number) or self._of_coco(name)
+        return same or (self._by_id.get(number) if number else self._of_coco(name))
 
     def called(self, name: PurePath) -> list[Record]:
         """The pictures whose file has that name; of photos/1.jpg and drawings/1.jpg that which the rest of its path names."""
         found = self._by_name.get(name.name, [])
-        if len(found) == 1:
-            return found
-        paths = [_path(str(record.path)) for record in found]
-        whole = [record for record, path in zip(found, paths, strict=True) if path == name]
-        ends = [record for record, path in zip(found, paths, strict=True) if path.parts[-len(name.parts) :] == name.parts]
+        ends = [record for record in found if _path(str(record.path)).parts[-len(name.parts) :] == name.parts]
+        whole = [record for record in ends if _path(str(record.path)) == name]
         return whole or ends or found
 
     def _of_coco(self, name: PurePath) -> Record | None:

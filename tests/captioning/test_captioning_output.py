@@ -148,14 +148,13 @@ def test_who_comes_while_another_ends_loses_nothing(
 ) -> None:
     """The first one replaces its file, or removes it: what a second one appended to that would be gone."""
     caption(BROKEN, output=output)
-    (mended := Path(BROKEN)).unlink()
-    Image.new("RGB", (8, 8)).save(mended, "PNG")
-    refused = []
+    Image.new("RGB", (9, 9)).save(BROKEN)
+    options, refused = CaptioningOptions(model=Path("model.pt"), output=Path(output)), []
 
     @contextmanager
     def replaced(path: Path) -> Iterator[IO[bytes]]:
         if path.name == output:
-            with output_for(CaptioningOptions(model=Path("model.pt"), output=Path(output)), SearchOptions()) as second:
+            with output_for(options, SearchOptions()) as second:
                 with pytest.raises(WrongUse, match="is being written to by somebody else"):
                     second.begin()
                 refused.append(True)
@@ -165,7 +164,6 @@ def test_who_comes_while_another_ends_loses_nothing(
     monkeypatch.setattr("showtell.captioning.output.written_whole", replaced)
     assert caption(BROKEN, output=output) == 0
     assert refused
-    options = CaptioningOptions(model=Path("model.pt"), output=Path(output))
     late = output_for(options, SearchOptions())
     assert caption(*NAMES[:2], output=output) == 0  # begins and ends while the other one loads its model
     with late, pytest.raises(WrongUse, match="is being written to by somebody else"):
@@ -195,8 +193,7 @@ def test_killed_while_overwriting_no_captions_stand_beside_others_settings(
 def test_who_finds_nothing_missing_leaves_another_alone(caption: Caption, output: str) -> None:
     """A picture is mended; of the two runs that come, one still has others to caption."""
     caption(BROKEN, output=output)
-    Path(BROKEN).unlink()
-    Image.new("RGB", (8, 8)).save(BROKEN, "PNG")
+    Image.new("RGB", (9, 9)).save(BROKEN)
     options = CaptioningOptions(model=Path("model.pt"), output=Path(output))
     record = {"image": BROKEN, "caption": "a dog", "words": ["a", "dog"], "logprobs": [-1.0, -1.0]}
     with output_for(options, SearchOptions()) as first:
